@@ -1,0 +1,1 @@
+"""The Streamlit shell of KaSA PoC Studio; it imports kasa and never pages."""

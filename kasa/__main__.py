@@ -1,0 +1,81 @@
+"""The command line: `python -m kasa VERB … [--json]`; everything the pages do has a verb.
+
+With `--json` the last line on stdout is one JSON document. Errors go to stderr with exit code 1 and
+say what happened, the likely cause, and what to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+from kasa import commands
+from kasa.errors import KasaError
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of every verb."""
+    top = argparse.ArgumentParser(prog="python -m kasa", description="KaSA PoC Studio")
+    verbs = top.add_subparsers(dest="verb", required=True)
+
+    def verb(name: str, about: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=about, description=about)
+        sub.add_argument("--json", action="store_true", help="end with one JSON document")
+        sub.add_argument("--lang", choices=("ja", "en"), default="en", help="language of messages")
+        return sub
+
+    model_help = "embedded, a folder, or a hub id"
+    sub = verb("spectrum", "singular values of every linear weight")
+    sub.add_argument("model", help=model_help)
+    sub.add_argument("--out", help="write an npz whose keys are module names")
+    sub = verb("propose", "a truncation plan by one criterion")
+    sub.add_argument("model", help=model_help)
+    sub.add_argument("--criterion", required=True, choices=commands.CRITERION_NAMES)
+    sub.add_argument("--rank", type=int, default=8, help="components that `paper` removes")
+    sub.add_argument("--tau", type=float, default=0.99, help="energy that `energy` keeps")
+    sub.add_argument("--out", help="write the plan as TOML")
+    sub = verb("check-data", "format, encoding, columns, task, problems by row")
+    sub.add_argument("file")
+    sub.add_argument("--text", help="the column with the text")
+    sub.add_argument("--label", help="the column with the right answer")
+    sub = verb("estimate", "time, memory and money before running")
+    sub.add_argument("study", help="a study file (TOML)")
+    sub = verb("run", "the whole study to its verdict; resumes what was interrupted")
+    sub.add_argument("study", help="a study file (TOML)")
+    sub.add_argument("--executor", choices=("local",), default="local")
+    sub = verb("compare", "tables, intervals, verdicts and gates of a study")
+    sub.add_argument("study", help="a study id, or the study file that was run")
+    sub = verb("predict", "a tuned run beside its base, for new texts")
+    sub.add_argument("run", help="a run id")
+    sub.add_argument("texts", nargs="+", metavar="text")
+    sub = verb("report", "the meeting pack of a study")
+    sub.add_argument("study", help="a study id, or the study file that was run")
+    sub.add_argument("--format", default="html,csv", help="html, csv, or both with a comma")
+    sub.add_argument("--out", default=".", help="the folder to write into")
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Carry out one verb; return the exit code."""
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
+        if os.environ.get("KASA_HUB") != "1":
+            os.environ.setdefault(name, "1")
+    args = parser().parse_args(arguments)
+    try:
+        answer: dict[str, Any] = commands.VERBS[args.verb](args)
+    except KasaError as error:
+        print(error.message(args.lang), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(commands.say(args, "cli.interrupted"), file=sys.stderr)
+        return 130
+    if args.json:
+        print(json.dumps(answer, ensure_ascii=False))
+    return int(answer.pop("exit_code", 0))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,283 @@
+"""What each verb of the command line does: prints for people on stderr and stdout, returns the JSON document."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kasa.data.check import check_file
+from kasa.errors import StoreError, StudyError
+from kasa.model.source import ModelSource, model_facts, resolve_model
+from kasa.report.csv_files import write_csv
+from kasa.report.headline import headline
+from kasa.report.html import write_html
+from kasa.runs.local import ensure_dispatcher
+from kasa.runs.records import RunRecord
+from kasa.runs.store import Store
+from kasa.spectral.spectrum import analyse, effective_rank, save_spectra, stable_rank
+from kasa.spectral.truncation import CRITERIA, Options, plan_to_toml, propose
+from kasa.study import Study, load_study, study_from_dict
+from kasa.text import Translator, translator
+from kasa.tuning.estimate import extrapolate, probe_key
+from kasa.verdict.costs import run_cost
+from kasa.verdict.evidence import Evidence, evidence_to_dict, gather
+
+CRITERION_NAMES = tuple(CRITERIA)
+POLL_SECONDS = 0.3
+FORMATS = ("html", "csv")
+
+
+def say(args: argparse.Namespace, key: str, **values: Any) -> str:
+    """Return a sentence in the language that was asked for."""
+    return translator(args.lang)(key, **values)
+
+
+def _tell(args: argparse.Namespace, key: str, **values: Any) -> None:
+    print(say(args, key, **values), file=sys.stderr, flush=True)
+
+
+def _source(name: str) -> ModelSource:
+    hub = os.environ.get("KASA_HUB") == "1" or Store().hub_access()
+    return resolve_model(name, hub_access=hub)
+
+
+def _progress(args: argparse.Namespace) -> Callable[[int, int, str], None]:
+    def show(done: int, total: int, name: str) -> None:
+        _tell(args, "cli.progress", done=done, total=total, name=name)
+
+    return show
+
+
+def spectrum(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure every linear weight's singular values; optionally write them as npz."""
+    source = _source(args.model)
+    spectra = analyse(source, progress=_progress(args))
+    if args.out:
+        save_spectra(Path(args.out), spectra)
+        _tell(args, "cli.written", path=args.out)
+    matrices = [
+        {
+            "module": s.module,
+            "shape": list(s.shape),
+            "effective_rank": effective_rank(s.singular_values),
+            "stable_rank": stable_rank(s.singular_values),
+            "largest": float(s.singular_values[0]),
+            "smallest": float(s.singular_values[-1]),
+        }
+        for s in spectra
+    ]
+    for m in matrices:
+        print(f"{m['module']:60} {m['shape']!s:14} {m['effective_rank']:9.1f} {m['stable_rank']:8.1f}")
+    skipped = [{"name": t.name, "reason": t.reason} for t in model_facts(source).skipped]
+    return {"model_sha256": source.sha256, "method": "exact", "out": args.out, "matrices": matrices, "skipped": skipped}
+
+
+def propose_plan(args: argparse.Namespace) -> dict[str, Any]:
+    """Propose, by one criterion, which singular components each weight loses."""
+    source = _source(args.model)
+    spectra = analyse(source, progress=_progress(args))
+    plan = propose(spectra, args.criterion, args.model, Options(args.rank, args.tau))
+    text = plan_to_toml(plan)
+    if args.out:
+        Path(args.out).write_text(text, "utf-8")
+        _tell(args, "cli.written", path=args.out)
+    else:
+        print(text)
+    weights = [{"module": module, **vars(cut)} for module, cut in plan.cuts.items()]
+    return {"model_sha256": source.sha256, "criterion": args.criterion, "weights": weights}
+
+
+def check_data(args: argparse.Namespace) -> dict[str, Any]:
+    """Check a data file: format, encoding, columns, task and row-level problems."""
+    found = check_file(Path(args.file), args.text, args.label, lang=args.lang)
+    print(say(args, "cli.data", **{k: found[k] for k in ("format", "encoding", "rows")}))
+    for info in found["columns"]:
+        print(f"  {info['name']}: {info['role']} ({info['num_values']})")
+    for problem in found["problems"]:
+        rows = ", ".join(map(str, problem["rows"][:10]))
+        print(f"  {problem['kind']} × {problem['count']} [{rows}]: {problem['reason']} {problem['fix']}")
+    return found
+
+
+def estimate(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure a few steps of every arm and foretell time, memory and money of the study."""
+    store = Store()
+    study = store.with_dataset(load_study(Path(args.study)))
+    key = probe_key(study)
+    record = store.latest(key)
+    if record is None or record.status != "finished":
+        record = store.enqueue("estimate", {"study": study.to_dict()}, key)
+        record = _wait(args, store, [record])[0]
+    if record.error is not None:
+        raise record.error
+    result = store.result(record.id)
+    if result is None:
+        raise StoreError("result_missing", run=record.id)
+    arms = []
+    text = translator(args.lang)
+    for arm in extrapolate(study, result["measured"]):
+        money = run_cost(arm.total_seconds, study.prices)
+        arms.append({**vars(arm), "total_seconds": arm.total_seconds, "money": money})
+        cost = text.money(money, study.prices.currency)
+        memory = text.bytes(arm.peak_memory_bytes)
+        print(f"{arm.arm:16} {text.seconds(arm.total_seconds):>14} {memory:>10} {cost:>10}")
+    total = sum(arm["total_seconds"] for arm in arms)
+    return {
+        "arms": arms,
+        "total_seconds": total,
+        "peak_memory_bytes": max(arm["peak_memory_bytes"] for arm in arms),
+        "money": run_cost(total, study.prices),
+        "currency": study.prices.currency,
+        "probe": record.id,
+    }
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Carry a study out to its verdict; what is finished is kept, what was interrupted starts again."""
+    store = Store()
+    study = store.with_dataset(load_study(Path(args.study)))
+    study_id = _resumable(store, study) or store.create_study(study)
+    store.update_study(study_id, study)
+    for each in store.start_study(study_id):
+        store.retry(each.id)
+    _tell(args, "cli.study", study=study_id)
+    ensure_dispatcher(store)
+    with _stopped_on_interrupt(store, study_id):
+        runs = _wait(args, store, store.runs(study_id))
+    evidence = gather(store, study_id)
+    _print_evidence(args, evidence)
+    failed = any(each.status != "finished" for each in runs)
+    return evidence_to_dict(evidence) | ({"exit_code": 1} if failed else {})
+
+
+def _resumable(store: Store, study: Study) -> str | None:
+    """Return the study that asks for the same runs, unless the model's content has changed since."""
+    study_id = store.find_study(study)
+    if study_id is None:
+        return None
+    now = _source(study.model).sha256
+    then = {each.conditions["model_sha256"] for each in store.finished_runs(study_id)}
+    return study_id if then <= {now} else None
+
+
+@contextmanager
+def _stopped_on_interrupt(store: Store, study_id: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        store.stop_study(study_id)
+        raise
+
+
+def _wait(args: argparse.Namespace, store: Store, runs: list[RunRecord]) -> list[RunRecord]:
+    """Wait until every run has ended, telling each change of status once."""
+    told: dict[str, str] = {}
+    while True:
+        now = [store.run(each.id) for each in runs]
+        for each in now:
+            if told.get(each.id) != each.status:
+                told[each.id] = each.status
+                name = each.kind if each.arm is None else f"{each.arm} seed {each.seed}"
+                _tell(args, "cli.run", name=name, status=each.status)
+                if each.error is not None:
+                    print(each.error.message(args.lang), file=sys.stderr, flush=True)
+        if not any(each.active for each in now):
+            return now
+        ensure_dispatcher(store)
+        time.sleep(POLL_SECONDS)
+
+
+def _study_id(store: Store, name: str) -> str:
+    """Return the id that a study id or the path of a study file stands for."""
+    if not name.endswith(".toml"):
+        return store.study(name).id
+    study_id = store.find_study(store.with_dataset(load_study(Path(name))))
+    if study_id is None:
+        raise StudyError("study_not_run", path=name)
+    return study_id
+
+
+def compare(args: argparse.Namespace) -> dict[str, Any]:
+    """Print a study's table, verdicts and gates."""
+    store = Store()
+    evidence = gather(store, _study_id(store, args.study))
+    _print_evidence(args, evidence)
+    return evidence_to_dict(evidence)
+
+
+def _print_evidence(args: argparse.Namespace, evidence: Evidence) -> None:
+    text: Translator = translator(args.lang)
+    for arm in evidence.summaries:
+        value = text.percent(arm.metrics[evidence.metric].mean)
+        seconds = text.seconds(arm.train_seconds)
+        memory = text.bytes(arm.peak_memory_bytes)
+        print(f"{arm.arm:16} {evidence.metric} {value:>7}  {seconds:>12}  {memory:>9}")
+    words = headline(evidence, text)
+    for sentence in (*words.sentences, *words.cautions):
+        print(sentence)
+
+
+def predict(args: argparse.Namespace) -> dict[str, Any]:
+    """Predict new texts with a tuned run and, beside it, with its untouched base."""
+    from kasa.tuning.outcome import split_parts
+    from kasa.tuning.predict import predict_base, predict_tuned
+
+    store = Store()
+    record = store.run(args.run)
+    config = store.result(record.id)
+    if config is None or record.study_id is None:
+        raise StoreError("no_tuned_model", run=record.id)
+    study = study_from_dict(config["asked"]["study"])
+    source = _source(study.model)
+    if source.sha256 != config["conditions"]["model_sha256"]:
+        raise StoreError("model_changed", run=record.id)
+    index = config["asked"]["arm_index"]
+    tuned = predict_tuned(source, study, index, record.folder, args.texts)
+    base = predict_base(source, study, split_parts(store.rows(record.study_id)), args.texts)
+    answers = [
+        {"text": text, "tuned": after, "base": before}
+        for text, after, before in zip(args.texts, tuned, base, strict=True)
+    ]
+    for answer in answers:
+        shown = {k: f"{answer[k]['label']} ({answer[k]['confidence']:.2f})" for k in ("tuned", "base")}
+        print(say(args, "cli.prediction", text=answer["text"], **shown))
+    return {"run": record.id, "arm": record.arm, "predictions": answers}
+
+
+def report(args: argparse.Namespace) -> dict[str, Any]:
+    """Write the meeting pack: one HTML file and CSV tables."""
+    formats = [name.strip() for name in args.format.split(",")]
+    for name in formats:
+        if name not in FORMATS:
+            raise StudyError("unknown_format", got=name, wanted=", ".join(FORMATS))
+    store = Store()
+    evidence = gather(store, _study_id(store, args.study))
+    folder = Path(args.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    if "html" in formats:
+        path = folder / f"report-{evidence.record.id}-{args.lang}.html"
+        files.append(write_html(evidence, args.lang, path))
+    if "csv" in formats:
+        files += write_csv(evidence, folder)
+    for file in files:
+        print(file)
+    return {"study": evidence.record.id, "files": [str(file) for file in files]}
+
+
+VERBS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "spectrum": spectrum,
+    "propose": propose_plan,
+    "check-data": check_data,
+    "estimate": estimate,
+    "run": run,
+    "compare": compare,
+    "predict": predict,
+    "report": report,
+}

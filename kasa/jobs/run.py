@@ -1,0 +1,63 @@
+"""The job of one training run: one arm, one seed, from stored rows to result and predictions."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from kasa.model.source import ModelSource, resolve_model
+from kasa.runs.files import write_bytes
+from kasa.runs.job import Job
+from kasa.runs.store import Store
+from kasa.study import Arm, Study, study_from_dict
+from kasa.tuning.baselines import run_tfidf
+from kasa.tuning.measure import peak_memory_bytes
+from kasa.tuning.outcome import Outcome, Parts, split_parts
+
+
+def execute(job: Job) -> dict[str, Any]:
+    """Carry out the run and return what was measured; predictions and adapter go to its folder."""
+    started = time.perf_counter()
+    study = study_from_dict(job.config["study"])
+    arm = study.arms[job.config["arm_index"]]
+    job.progress(0, 1, phase="prepare")
+    parts = split_parts(Store().rows(job.config["study_id"]))
+    source = resolve_model(study.model, hub_access=bool(job.config["hub_access"]))
+    outcome = _run(job, source, study, arm, parts)
+    table = outcome.predictions(parts).to_csv(index=False)
+    write_bytes(job.folder / "predictions.csv", table.encode())
+    measured = {
+        "metrics": outcome.metrics(parts),
+        "validation": outcome.validation,
+        "selected": outcome.selected,
+        "trials": outcome.trials,
+        "prepare_seconds": outcome.prepare_seconds,
+        "train_seconds": outcome.train_seconds,
+        "evaluate_seconds": outcome.evaluate_seconds,
+        "total_seconds": time.perf_counter() - started,
+        "baseline_memory_bytes": outcome.baseline_memory_bytes,
+        "peak_memory_bytes": peak_memory_bytes(),
+        "num_trainable_params": outcome.num_trainable_params,
+        "num_total_params": outcome.num_total_params,
+        "labels": list(parts.labels),
+        "guard": outcome.guard,
+    }
+    facts = {"model_sha256": source.sha256, "data_sha256": study.data.sha256}
+    return measured | {"conditions": facts | outcome.conditions}
+
+
+def _run(job: Job, source: ModelSource, study: Study, arm: Arm, parts: Parts) -> Outcome:
+    if arm.method == "tfidf":
+        return run_tfidf(parts)
+    # torch and transformers take seconds and memory that TF-IDF does not need.
+    from kasa.tuning.train import run_frozen_head, run_tuned
+
+    if arm.method == "frozen_head":
+        return run_frozen_head(source, parts, study.protocol)
+
+    def report(done: float, total: float, **info: Any) -> None:
+        job.progress(done, total, phase="train", **info)
+        job.stop_if_asked()
+
+    seed = int(job.config["seed"])
+    return run_tuned(source, parts, study.protocol, arm, seed, job.folder, report)

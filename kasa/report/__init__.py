@@ -1,0 +1,1 @@
+"""Charts and the meeting report, from records alone."""

@@ -1,0 +1,139 @@
+"""The study's numbers as CSV files that Excel opens rightly, Japanese included, and that cannot run formulas."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kasa.runs.files import write_bytes
+from kasa.verdict.costs import run_cost
+from kasa.verdict.evidence import Evidence
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_csv(evidence: Evidence, folder: Path) -> list[Path]:
+    """Write runs.csv, arms.csv, verdicts.csv and predictions.csv into `folder`; returns their paths."""
+    paths = []
+    for name, content in csv_files(evidence).items():
+        write_bytes(folder / name, content)
+        paths.append(folder / name)
+    return paths
+
+
+def csv_zip(evidence: Evidence) -> bytes:
+    """Return the four files as one zip archive, equal for equal evidence."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in csv_files(evidence).items():
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def csv_files(evidence: Evidence) -> dict[str, bytes]:
+    """Return file name -> content in UTF-8 with a byte order mark, which tells Excel the encoding."""
+    tables = {
+        "runs.csv": _runs(evidence),
+        "arms.csv": _arms(evidence),
+        "verdicts.csv": _verdicts(evidence),
+        "predictions.csv": _predictions(evidence),
+    }
+    return {name: _content(table) for name, table in tables.items()}
+
+
+def _content(table: pd.DataFrame) -> bytes:
+    safe = table.rename(columns=neutral).map(neutral)
+    return safe.to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")
+
+
+def neutral(cell: Any) -> Any:
+    """Return a cell that a spreadsheet takes as text: an apostrophe before what would start a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
+
+
+def _runs(evidence: Evidence) -> pd.DataFrame:
+    measured, rows = {run.id: run for run in evidence.finished}, []
+    for run in evidence.runs:
+        row: dict[str, Any] = {
+            "run": run.id,
+            "arm": run.arm,
+            "method": run.method,
+            "seed": run.seed,
+            "status": run.status,
+        }
+        done = measured.get(run.id)
+        if done:
+            row |= {f"test_{name}": value for name, value in done.metrics.items()}
+            row |= {f"validation_{name}": value for name, value in done.validation.items()}
+            row |= {f"selected_{name}": value for name, value in done.selected.items()}
+            row |= {
+                name: getattr(done, name)
+                for name in (
+                    "prepare_seconds",
+                    "train_seconds",
+                    "evaluate_seconds",
+                    "total_seconds",
+                    "baseline_memory_bytes",
+                    "peak_memory_bytes",
+                    "num_trainable_params",
+                    "num_total_params",
+                )
+            }
+            row["model_sha256"] = done.conditions.get("model_sha256")
+            row["data_sha256"] = done.conditions.get("data_sha256")
+        row["error"] = run.error.message("en") if run.error else None
+        rows.append(row)
+    return pd.DataFrame(rows, dtype=object)
+
+
+def _arms(evidence: Evidence) -> pd.DataFrame:
+    rows, prices = [], evidence.study.prices
+    for arm in evidence.summaries:
+        row: dict[str, Any] = {
+            "arm": arm.arm,
+            "method": arm.method,
+            "num_seeds": arm.num_seeds,
+            "runs": " ".join(arm.run_ids),
+        }
+        for name, metric in arm.metrics.items():
+            row |= {f"{name}_{what}": getattr(metric, what) for what in ("mean", "min", "max")}
+        row |= {
+            name: getattr(arm, name)
+            for name in (
+                "prepare_seconds",
+                "train_seconds",
+                "total_seconds",
+                "baseline_memory_bytes",
+                "peak_memory_bytes",
+                "num_trainable_params",
+                "num_total_params",
+            )
+        }
+        row["money"] = run_cost(arm.total_seconds, prices)
+        row["currency"] = prices.currency
+        rows.append(row)
+    return pd.DataFrame(rows, dtype=object)
+
+
+def _verdicts(evidence: Evidence) -> pd.DataFrame:
+    rows = []
+    for verdict in evidence.verdicts:
+        row = {name: value for name, value in vars(verdict).items() if name != "run_ids"}
+        row["interval_low"], row["interval_high"] = row.pop("interval")
+        rows.append(row | {"runs": " ".join(verdict.run_ids)})
+    return pd.DataFrame(rows, dtype=object)
+
+
+def _predictions(evidence: Evidence) -> pd.DataFrame:
+    names = ["run", "arm", "seed", "row", "label", "predicted", "confidence"]
+    frames = [
+        run.predictions.assign(run=run.id, arm=run.arm, seed=run.seed)[names]
+        for run in evidence.finished
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=names)

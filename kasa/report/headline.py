@@ -1,0 +1,120 @@
+"""The verdict in plain sentences: KaSA against LoRA, whether tuning pays, and what to be careful about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kasa.report.labels import arm_labels
+from kasa.study import TUNED_METHODS
+from kasa.text import Translator
+from kasa.verdict.compare import Verdict
+from kasa.verdict.evidence import Evidence
+
+FEW_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The verdict's word (better, worse, equivalent, cannot_tell, none), its sentences and cautions."""
+
+    verdict: str
+    sentences: tuple[str, ...]
+    cautions: tuple[str, ...]
+
+
+def headline(evidence: Evidence, text: Translator) -> Headline:
+    """Return the study's verdict on its deciding metric; the first sentence is KaSA against LoRA."""
+    labels = arm_labels(evidence.study, text)
+    verdict = main_verdict(evidence)
+    if verdict is not None:
+        first = verdict_sentence(verdict, labels, text)
+    elif evidence.summaries:
+        only = evidence.summaries[0]
+        value = text.percent(only.metrics[evidence.metric].mean)
+        metric = text(f"metrics.word.{evidence.metric}")
+        first = text("verdict.only_arm", arm=labels[only.arm], metric=metric, value=value)
+    else:
+        first = text("verdict.no_results")
+    # A baseline that the first sentence already speaks of alone needs no second one.
+    named = {verdict.b} if verdict else set()
+    paying = [_pays(evidence, method, named, labels, text) for method in ("frozen_head", "tfidf")]
+    sentences = (first, *(sentence for sentence in paying if sentence))
+    word = verdict.verdict if verdict else "none"
+    return Headline(word, sentences, _cautions(evidence, labels, text))
+
+
+def main_verdict(evidence: Evidence) -> Verdict | None:
+    """Return the verdict the study is about: the first pair in order of interest, KaSA against LoRA."""
+    return evidence.verdicts[0] if evidence.verdicts else None
+
+
+def verdict_sentence(verdict: Verdict, labels: dict[str, str], text: Translator) -> str:
+    """Return one verdict as a sentence with its difference and interval in points."""
+    kind = "one_seed" if verdict.indicative else "sentence"
+    return text(
+        f"verdict.{kind}.{verdict.verdict}",
+        a=labels[verdict.a],
+        b=labels[verdict.b],
+        metric=text(f"metrics.word.{verdict.metric}"),
+        difference=text.points(verdict.difference),
+        low=text.points(verdict.interval[0]),
+        high=text.points(verdict.interval[1]),
+        margin=text.number(100 * verdict.margin, 1),
+    )
+
+
+def _pays(
+    evidence: Evidence, baseline: str, named: set[str], labels: dict[str, str], text: Translator
+) -> str | None:
+    """Say whether tuning pays against a baseline method, over every tuned arm; None without a pair."""
+    method = {summary.arm: summary.method for summary in evidence.summaries}
+    found = [
+        verdict
+        for verdict in evidence.verdicts
+        if verdict.metric == evidence.metric
+        and method[verdict.a] in TUNED_METHODS
+        and method[verdict.b] == baseline
+    ]
+    if not found or (len(found) == 1 and found[0].b in named):
+        return None
+    words = {verdict.verdict for verdict in found}
+    answer = "yes" if "better" in words else "unknown" if "cannot_tell" in words else "no"
+    if answer == "yes" and any(verdict.indicative for verdict in found):
+        answer = "yes_one_seed"
+    details = text("verdict.list_join").join(
+        text(
+            "verdict.detail",
+            arm=labels[verdict.a],
+            difference=text.points(verdict.difference),
+            low=text.points(verdict.interval[0]),
+            high=text.points(verdict.interval[1]),
+        )
+        for verdict in found
+    )
+    return text(f"verdict.pays.{answer}", baseline=labels[found[0].b], details=details)
+
+
+def _cautions(evidence: Evidence, labels: dict[str, str], text: Translator) -> tuple[str, ...]:
+    cautions = []
+    join = text("verdict.list_join")
+    if evidence.active:
+        done, total = text.number(len(evidence.finished)), text.number(len(evidence.runs))
+        cautions.append(text("verdict.caution.partial", done=done, total=total))
+    if evidence.indicative:
+        cautions.append(text("verdict.caution.one_seed"))
+    if evidence.missing_arms:
+        names = join.join(labels[arm] for arm in evidence.missing_arms)
+        cautions.append(text("verdict.caution.missing_arms", arms=names))
+    wanted = len(evidence.study.protocol.seeds)
+    short = [s for s in evidence.summaries if s.num_seeds < wanted]
+    if short:
+        parts = [
+            text("verdict.seeds_of", arm=labels[s.arm], done=s.num_seeds, total=wanted)
+            for s in short
+        ]
+        cautions.append(text("verdict.caution.missing_seeds", arms=join.join(parts)))
+    rows = evidence.data.num_rows["test"]
+    if evidence.summaries and rows < FEW_ROWS:
+        point = text.number(100 / max(1, rows), 1)
+        cautions.append(text("verdict.caution.few_rows", rows=text.number(rows), points=point))
+    return tuple(cautions)

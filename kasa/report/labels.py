@@ -1,0 +1,62 @@
+"""What people read for an arm, a measure and a number: names from the catalogue, values with units."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+
+from kasa.study import Arm, Study
+from kasa.text import Translator
+from kasa.verdict.measures import Measure
+
+LONGEST = 22
+
+
+def arm_label(arm: Arm, text: Translator, *, short: bool = False) -> str:
+    """Return an arm's name, for example "KaSA (r=8)"; `short` fits a chart's axis on a phone."""
+    name = text(f"arms.{'short' if short else 'name'}.{arm.method}")
+    return text("arms.with_rank", name=name, rank=arm.rank) if arm.tuned else name
+
+
+def arm_labels(study: Study, text: Translator, *, short: bool = False) -> dict[str, str]:
+    """Return a label for every arm name of a study; arms of one method and rank get what tells them apart."""
+    plain = [arm_label(arm, text, short=short) for arm in study.arms]
+    labels = {}
+    for name, arm, label in zip(study.arm_names(), study.arms, plain, strict=True):
+        twins = [other for other, same in zip(study.arms, plain, strict=True) if same == label]
+        labels[name] = label if len(twins) == 1 else f"{label} {_telling(arm, twins, text)}"
+    return labels
+
+
+def _telling(arm: Arm, twins: list[Arm], text: Translator) -> str:
+    facts: dict[str, Callable[[Arm], object]] = {
+        "removed": lambda a: a.components_to_remove,
+        "alpha": lambda a: f"{a.scale_alpha:g}",
+        "beta": lambda a: f"{a.beta:g}",
+        "gamma": lambda a: f"{a.gamma:g}",
+        "modules": lambda a: "+".join(a.target_modules) or text("arms.usual_modules"),
+    }
+    different = [
+        text(f"arms.setting.{name}", value=fact(arm))
+        for name, fact in facts.items()
+        if len({fact(twin) for twin in twins}) > 1
+    ]
+    return "[" + ", ".join(different) + "]"
+
+
+def format_measure(value: float, measure: Measure, text: Translator, currency: str) -> str:
+    """Return a measure's value as people write it: 88.1%, 2 min 5 sec, 912 MB, 76,416, ¥35."""
+    ways: dict[str, Callable[[], str]] = {
+        "fraction": lambda: text.percent(value),
+        "seconds": lambda: text.seconds(value),
+        "bytes": lambda: text.bytes(value),
+        "count": lambda: text.number(value),
+        "money": lambda: text.money(value, currency),
+    }
+    return ways[measure.unit]()
+
+
+def plain(words: str, longest: int = LONGEST) -> str:
+    """Return words for a plotly label: cut to `longest` characters and with its markup disarmed."""
+    cut = words if len(words) <= longest else words[: longest - 1] + "…"
+    return html.escape(cut, quote=False)

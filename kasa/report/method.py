@@ -1,0 +1,127 @@
+"""The sections that let a reader check the study: how it was done, under what conditions, and its limits."""
+
+from __future__ import annotations
+
+from kasa.report.labels import arm_labels
+from kasa.report.tree import Block, Bullets, Paragraph, Section, Table
+from kasa.study import METHODS
+from kasa.text import Translator
+from kasa.verdict.evidence import Evidence
+
+MOST_LABELS = 40
+
+
+def method_section(evidence: Evidence, text: Translator) -> Section:
+    """Return what each method is and why the comparison is fair, in plain words."""
+    protocol = evidence.study.protocol
+    used = {arm.method for arm in evidence.study.arms}
+    arms = tuple(text(f"arms.about.{method}") for method in METHODS if method in used)
+    rates = ", ".join(f"{rate:g}" for rate in protocol.learning_rates)
+    seeds = ", ".join(str(seed) for seed in protocol.seeds)
+    rows = {part: text.number(count) for part, count in evidence.data.num_rows.items()}
+    fair = (
+        text(f"report.method.{'split_given' if evidence.study.data.split else 'split'}", **rows),
+        text("report.method.grid", rates=rates, epochs=protocol.epochs, batch=protocol.batch_size),
+        text("report.method.test_once"),
+        text("report.method.seeds", seeds=seeds),
+        text("report.method.interval"),
+        text("report.method.margin", margin=text.number(100 * protocol.equivalence_margin, 1)),
+        text("report.method.measures"),
+    )
+    metrics = tuple(
+        f"{text(f'metrics.{name}')}: {text(f'metrics.about.{name}')}"
+        for name in ("accuracy", "macro_f1")
+    )
+    blocks = (Bullets(arms), Paragraph(text("report.method.fair")), Bullets(fair), Bullets(metrics))
+    return Section("method", text("report.section.method"), blocks)
+
+
+def conditions_section(evidence: Evidence, text: Translator) -> Section:
+    """Return study, data, settings, hashes, versions and machine; then what differed between runs."""
+    header = (text("report.column.condition"), text("report.column.value"))
+    rows = (
+        *_study_rows(evidence, text),
+        *_arm_rows(evidence, text),
+        *_condition_rows(evidence, text),
+    )
+    blocks: list[Block] = [Table(header, rows)]
+    if evidence.differing:
+        blocks.append(Paragraph(text("report.differing_note")))
+        blocks.append(Bullets(tuple(_differing(evidence, text))))
+    return Section("conditions", text("report.section.conditions"), tuple(blocks))
+
+
+def _study_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
+    study, data = evidence.study, evidence.data
+    shown = list(data.num_per_label.items())[:MOST_LABELS]
+    labels = ", ".join(f"{label} ({text.number(count)})" for label, count in shown)
+    if len(data.num_per_label) > MOST_LABELS:
+        labels += " …"
+    values = {
+        "study": f"{study.title} ({evidence.record.id})",
+        "created": text.date(evidence.record.created_at.astimezone()),
+        "model": study.model,
+        "data_file": data.file,
+        "columns": text("report.columns_used", text=data.text_column, label=data.label_column),
+        "labels": f"{text.number(len(data.num_per_label))}: {labels}",
+        "profile": text(f"report.profile.{study.protocol.profile}"),
+        "split_seed": str(study.protocol.split_seed),
+        "max_length": text.number(study.protocol.max_length),
+    }
+    ended = [run.finished_at for run in evidence.runs if run.finished_at]
+    if ended:
+        values["last_run"] = text.date(max(ended).astimezone())
+    return [(text(f"report.condition.{name}"), value) for name, value in values.items()]
+
+
+def _arm_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
+    labels, rows = arm_labels(evidence.study, text), []
+    for name, arm in zip(evidence.study.arm_names(), evidence.study.arms, strict=True):
+        if not arm.tuned:
+            continue
+        facts = [f"r = {arm.rank}", f"alpha = {arm.scale_alpha:g}"]
+        if arm.method == "kasa":
+            facts.append(text("report.removed", count=arm.components_to_remove))
+            facts += [f"beta = {arm.beta:g}", f"gamma = {arm.gamma:g}"]
+        modules = ", ".join(arm.target_modules) or text("arms.usual_modules")
+        facts.append(text("arms.setting.modules", value=modules))
+        rows.append((labels[name], ", ".join(facts)))
+    return rows
+
+
+def _condition_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
+    rows = []
+    for name, value in evidence.conditions.items():
+        size = name.endswith("_bytes") and isinstance(value, int | float)
+        rows.append((_condition_name(name, text), text.bytes(value) if size else str(value)))
+    return rows
+
+
+def _condition_name(name: str, text: Translator) -> str:
+    key = f"report.condition.{name}"
+    return text(key) if text.has(key) else name.removeprefix("versions.")
+
+
+def _differing(evidence: Evidence, text: Translator) -> list[str]:
+    lines = []
+    for name, values in evidence.differing.items():
+        parts = [
+            text("report.differing_value", value=value, runs=", ".join(runs))
+            for value, runs in values.items()
+        ]
+        lines.append(f"{_condition_name(name, text)}: {'; '.join(parts)}")
+    return lines
+
+
+def limits_section(evidence: Evidence, text: Translator) -> Section:
+    """Return what this study cannot show."""
+    rows = text.number(evidence.data.num_rows["test"])
+    items = [text("report.limit.interval"), text("report.limit.test_part", rows=rows)]
+    if evidence.indicative:
+        items.insert(0, text("report.limit.one_seed"))
+    several = len(evidence.summaries) > 2
+    if several:
+        pairs = sum(verdict.metric == evidence.metric for verdict in evidence.verdicts)
+        items.append(text("report.limit.several", pairs=pairs))
+    items += [text(f"report.limit.{name}") for name in ("machine", "model", "data")]
+    return Section("limits", text("report.section.limits"), (Bullets(tuple(items)),))

@@ -1,0 +1,54 @@
+"""One look for every chart: the same colour for a method everywhere, told apart by colour-blind readers.
+
+Colours are Okabe and Ito's (2008) set; arms of one method share its colour in lighter steps and differ
+in marker symbol, so that print in grey still tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from plotly.colors import find_intermediate_color
+
+METHOD_COLORS = {
+    "kasa": "#D55E00",
+    "lora": "#0072B2",
+    "frozen_head": "#009E73",
+    "tfidf": "#7F7F7F",
+}
+METHOD_SYMBOLS = {"kasa": "diamond", "lora": "circle", "frozen_head": "square", "tfidf": "x"}
+OTHER_COLORS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
+FONT = '"Source Sans", "Noto Sans JP", "Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic UI", Meiryo, sans-serif'
+
+
+def arm_colors(arms: Sequence[str], methods: Sequence[str]) -> dict[str, str]:
+    """Return a colour per arm: the method's own, lightened for its second and later arms."""
+    colors: dict[str, str] = {}
+    for arm, method in zip(arms, methods, strict=True):
+        base = METHOD_COLORS.get(method, OTHER_COLORS[len(colors) % len(OTHER_COLORS)])
+        earlier = sum(other == method for other in methods[: len(colors)])
+        share = min(0.6, 0.3 * earlier)
+        colors[arm] = _lighten(base, share) if earlier else base
+    return colors
+
+
+def _lighten(color: str, share: float) -> str:
+    channels = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+    rgb = f"rgb({channels[0]}, {channels[1]}, {channels[2]})"
+    return str(find_intermediate_color(rgb, "rgb(255, 255, 255)", share, colortype="rgb"))
+
+
+def apply_theme(figure: go.Figure, *, height: int = 380) -> go.Figure:
+    """Give a figure the studio's font, margins, grid and legend above the plot; returns it."""
+    figure.update_layout(
+        template="plotly_white",
+        font={"family": FONT, "size": 14, "color": "#1F2933"},
+        height=height,
+        margin={"l": 8, "r": 8, "t": 48, "b": 8},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0},
+        hoverlabel={"font": {"family": FONT, "size": 13}},
+    )
+    figure.update_xaxes(automargin=True, gridcolor="#E4E7EB", zeroline=False)
+    figure.update_yaxes(automargin=True, gridcolor="#E4E7EB", zeroline=False)
+    return figure

@@ -1,0 +1,296 @@
+"""Charts from records alone: each is a plotly figure with a title and a sentence on how to read it.
+
+Titles stand outside the figure, so that they wrap on a phone and screen readers find them. Words that
+people wrote (labels, arm settings) pass `plain`, since plotly reads markup in labels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from kasa.report.labels import arm_labels, format_measure, plain
+from kasa.report.palette import METHOD_SYMBOLS, apply_theme, arm_colors
+from kasa.runs.records import FinishedRun
+from kasa.text import Translator
+from kasa.verdict.evidence import Evidence
+from kasa.verdict.measures import COSTS, METRICS, Measure, pareto_front
+
+MB = 1e6
+LOG_RATIO = 20
+COUNTED_CLASSES = 12
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One figure: `key` is unique in a report, `title` says what it shows, `note` how to read it."""
+
+    key: str
+    title: str
+    note: str
+    figure: go.Figure
+
+
+def _names(evidence: Evidence, text: Translator) -> dict[str, str]:
+    labels = arm_labels(evidence.study, text, short=True)
+    return {arm: plain(label, 40) for arm, label in labels.items()}
+
+
+def _colors(evidence: Evidence) -> dict[str, str]:
+    methods = [arm.method for arm in evidence.study.arms]
+    return arm_colors(evidence.study.arm_names(), methods)
+
+
+def metric_dots(evidence: Evidence, text: Translator, metric: str) -> Chart:
+    """Return a metric per arm: a dot per seed and a bar at their mean; best readable from top to bottom."""
+    names, colors = _names(evidence, text), _colors(evidence)
+    measure, figure = METRICS[metric], go.Figure()
+    ticks = []
+    for place, arm in enumerate(reversed(evidence.summaries)):
+        values = arm.metrics[metric]
+        shown = [format_measure(v, measure, text, "") for v in (*values.values, values.mean)]
+        ticks.append(f"{names[arm.arm]}<br><b>{shown[-1]}</b>")
+        figure.add_scatter(
+            x=values.values,
+            y=[place] * arm.num_seeds,
+            mode="markers",
+            marker={"color": colors[arm.arm], "size": 11, "opacity": 0.75},
+            hovertext=[
+                f"{names[arm.arm]}<br>{text('report.seed', seed=seed)}: {value}"
+                for seed, value in zip(arm.seeds, shown, strict=False)
+            ],
+            hoverinfo="text",
+        )
+        figure.add_scatter(
+            x=[values.mean, values.mean],
+            y=[place - 0.28, place + 0.28],
+            mode="lines",
+            line={"color": colors[arm.arm], "width": 4},
+            hovertext=f"{names[arm.arm]}<br>{text('report.mean')}: {shown[-1]}",
+            hoverinfo="text",
+        )
+    apply_theme(figure, height=110 + 62 * len(evidence.summaries))
+    figure.update_layout(showlegend=False, margin={"l": 8, "r": 16, "t": 12, "b": 8})
+    figure.update_xaxes(title=text(f"metrics.{metric}"), tickformat=".0%", nticks=6)
+    figure.update_yaxes(tickvals=list(range(len(ticks))), ticktext=ticks, showgrid=False)
+    title = text("report.chart.dots.title", metric=text(f"metrics.{metric}"))
+    return Chart(f"dots-{metric}", title, text("report.chart.dots.note"), figure)
+
+
+def tradeoff(evidence: Evidence, text: Translator, metric: str, cost: str) -> Chart:
+    """Return the metric's mean against a cost, with a whisker over seeds and the Pareto front as a line."""
+    names, colors = _names(evidence, text), _colors(evidence)
+    measure, currency = COSTS[cost], evidence.study.prices.currency
+    points = {
+        arm.arm: (measure.value(arm, evidence.study.prices), arm.metrics[metric].mean)
+        for arm in evidence.summaries
+    }
+    scale = MB if measure.unit == "bytes" else 1.0
+    figure = go.Figure()
+    front = pareto_front(points, (measure.direction, METRICS[metric].direction))
+    figure.add_scatter(
+        x=[points[arm][0] / scale for arm in front],
+        y=[points[arm][1] for arm in front],
+        mode="lines",
+        line={"color": "#9AA5B1", "dash": "dot", "width": 2},
+        showlegend=False,
+        hoverinfo="skip",
+    )
+    for arm in evidence.summaries:
+        x, y = points[arm.arm]
+        value = format_measure(x, measure, text, currency)
+        seeds = arm.metrics[metric]
+        figure.add_scatter(
+            x=[x / scale],
+            y=[y],
+            mode="markers",
+            marker={"color": colors[arm.arm], "symbol": METHOD_SYMBOLS[arm.method], "size": 14},
+            error_y={
+                "array": [seeds.max - y],
+                "arrayminus": [y - seeds.min],
+                "thickness": 1.5,
+                "visible": arm.num_seeds > 1,
+            },
+            name=names[arm.arm],
+            hovertext=f"{names[arm.arm]}<br>{text(f'metrics.{metric}')}: {text.percent(y)}<br>"
+            f"{text(f'metrics.{cost}')}: {value}",
+            hoverinfo="text",
+        )
+    apply_theme(figure, height=400)
+    figure.update_layout(margin={"l": 8, "r": 16, "t": 64, "b": 8})
+    title = text(f"metrics.axis.{cost}", currency=currency)
+    axis = _cost_axis([x / scale for x, _ in points.values()], text)
+    figure.update_xaxes(title=title, **axis)
+    figure.update_yaxes(title=text(f"metrics.{metric}"), tickformat=".0%", nticks=7)
+    words = {"metric": text(f"metrics.{metric}"), "cost": text(f"metrics.word.{cost}")}
+    return Chart(
+        f"tradeoff-{metric}-{cost}",
+        text("report.chart.tradeoff.title", **words),
+        text("report.chart.tradeoff.note"),
+        figure,
+    )
+
+
+def _cost_axis(values: Sequence[float], text: Translator) -> dict[str, Any]:
+    """Return a logarithmic axis where the costs differ much, else one from zero."""
+    low, high = min(values), max(values)
+    if low <= 0 or high / low <= LOG_RATIO:
+        top = high or 1.0
+        return {"range": [-0.04 * top, 1.12 * top], "nticks": 6}
+    start, end = math.log10(low), math.log10(high)
+    room = 0.08 * (end - start)
+    # 1, 2, 5, 10 … over up to two decades, powers of ten beyond that.
+    digits = (1, 2, 5) if end - start < 2 else (1,)
+    decades = range(math.floor(start), math.ceil(end) + 1)
+    ticks = [digit * 10.0**decade for decade in decades for digit in digits]
+    return {
+        "type": "log",
+        "range": [start - room, end + room],
+        "tickvals": ticks,
+        "ticktext": [text.number(tick, max(0, -math.floor(math.log10(tick)))) for tick in ticks],
+    }
+
+
+def differences(evidence: Evidence, text: Translator, metric: str) -> Chart:
+    """Return every pair's difference in points with its 95 % interval and the margin as a band."""
+    names, colors, figure = _names(evidence, text), _colors(evidence), go.Figure()
+    verdicts = [verdict for verdict in evidence.verdicts if verdict.metric == metric][::-1]
+    margin = 100 * evidence.study.protocol.equivalence_margin
+    figure.add_vrect(x0=-margin, x1=margin, fillcolor="#CBD2D9", opacity=0.5, line_width=0)
+    figure.add_vline(x=0, line={"color": "#52606D", "width": 1})
+    for place, verdict in enumerate(verdicts):
+        low, high = verdict.interval
+        word = text(f"verdict.word.{verdict.verdict}")
+        figure.add_scatter(
+            x=[100 * verdict.difference],
+            y=[place],
+            mode="markers",
+            marker={"color": colors[verdict.a], "size": 11},
+            error_x={
+                "array": [100 * (high - verdict.difference)],
+                "arrayminus": [100 * (verdict.difference - low)],
+                "thickness": 2.5,
+                "width": 5,
+            },
+            hovertext=f"{names[verdict.a]} − {names[verdict.b]}: {word}<br>"
+            f"{text.points(verdict.difference)} ({text('report.interval', low=text.points(low), high=text.points(high))})",
+            hoverinfo="text",
+        )
+    apply_theme(figure, height=110 + 52 * len(verdicts))
+    figure.update_layout(showlegend=False, margin={"l": 8, "r": 16, "t": 12, "b": 8})
+    figure.update_xaxes(
+        title=text("report.points_axis", metric=text(f"metrics.word.{metric}")), nticks=6
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(verdicts))),
+        ticktext=[f"{names[verdict.a]}<br>− {names[verdict.b]}" for verdict in verdicts],
+        showgrid=False,
+    )
+    title = text("report.chart.differences.title", metric=text(f"metrics.word.{metric}"))
+    return Chart(f"differences-{metric}", title, text("report.chart.differences.note"), figure)
+
+
+def confusion(evidence: Evidence, text: Translator, arm: str) -> Chart:
+    """Return an arm's confusion matrix over all its seeds: true labels down, predicted ones across."""
+    summary = next(summary for summary in evidence.summaries if summary.arm == arm)
+    counts, size = summary.confusion, len(summary.labels)
+    shares = [[n / max(1, sum(row)) for n in row] for row in counts]
+    labels = [plain(label, 16) for label in summary.labels]
+    hover = [
+        [
+            text(
+                "report.confusion_hover",
+                true=true,
+                predicted=predicted,
+                count=text.number(counts[i][j]),
+                share=text.percent(shares[i][j], 0),
+            )
+            for j, predicted in enumerate(labels)
+        ]
+        for i, true in enumerate(labels)
+    ]
+    places = list(range(size))
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares,
+            x=places,
+            y=places,
+            zmin=0,
+            zmax=1,
+            colorscale="Blues",
+            showscale=False,
+            xgap=1,
+            ygap=1,
+            hovertext=hover,
+            hoverinfo="text",
+            text=[[str(n) if n else "" for n in row] for row in counts],
+            texttemplate="%{text}" if size <= COUNTED_CLASSES else "",
+        )
+    )
+    apply_theme(figure, height=min(900, 190 + max(22, 40 - size) * size))
+    figure.update_layout(margin={"l": 8, "r": 8, "t": 12, "b": 8})
+    small = {"size": 12 if size <= COUNTED_CLASSES else 9}
+    axis: dict[str, Any] = {
+        "tickvals": places,
+        "ticktext": labels,
+        "showgrid": False,
+        "tickfont": small,
+    }
+    figure.update_xaxes(title=text("report.predicted_label"), tickangle=-60, **axis)
+    figure.update_yaxes(title=text("report.true_label"), autorange="reversed", **axis)
+    name = arm_labels(evidence.study, text)[arm]
+    title = text("report.chart.confusion.title", arm=name)
+    return Chart(f"confusion-{arm}", title, text("report.chart.confusion.note"), figure)
+
+
+def loss_curves(evidence: Evidence, text: Translator) -> Chart | None:
+    """Return the training loss of every tuned run's chosen setting; None where no run has a curve."""
+    names, colors, figure = _names(evidence, text), _colors(evidence), go.Figure()
+    shown: set[str] = set()
+    for run in evidence.finished:
+        curve = chosen_curve(run)
+        if not curve:
+            continue
+        figure.add_scatter(
+            x=[point["step"] for point in curve],
+            y=[point["loss"] for point in curve],
+            mode="lines",
+            line={"color": colors[run.arm], "width": 2},
+            opacity=0.8,
+            name=names[run.arm],
+            legendgroup=run.arm,
+            showlegend=run.arm not in shown,
+            hovertext=[
+                f"{names[run.arm]}, {text('report.seed', seed=run.seed)}<br>"
+                f"{text('report.step')} {text.number(p['step'])}: {text.number(p['loss'], 3)}"
+                for p in curve
+            ],
+            hoverinfo="text",
+        )
+        shown.add(run.arm)
+    if not shown:
+        return None
+    apply_theme(figure, height=340)
+    figure.update_layout(showlegend=True)
+    figure.update_xaxes(title=text("report.step"), nticks=6)
+    figure.update_yaxes(title=text("report.loss"), rangemode="tozero")
+    title = text("report.chart.loss.title")
+    return Chart("loss", title, text("report.chart.loss.note"), figure)
+
+
+def chosen_curve(run: FinishedRun) -> list[dict[str, Any]]:
+    """Return the loss curve of the trial whose setting was chosen on validation; empty without one."""
+    for trial in run.trials:
+        if all(trial.get(name) == value for name, value in run.selected.items()):
+            return list(trial.get("curve") or [])
+    return []
+
+
+def cost_measures(evidence: Evidence) -> list[Measure]:
+    """Return the costs worth a choice: money only where a machine hour has a price."""
+    priced = evidence.study.prices.machine_per_hour > 0
+    return [measure for measure in COSTS.values() if priced or measure.unit != "money"]

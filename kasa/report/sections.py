@@ -1,0 +1,305 @@
+"""The report as a tree of small sections, each made from the evidence alone; formats only lay it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from kasa.report import plots
+from kasa.report.headline import headline
+from kasa.report.labels import arm_labels
+from kasa.report.method import conditions_section, limits_section, method_section
+from kasa.report.tree import Block, Bullets, Charts, Paragraph, Section, Table
+from kasa.study import METRICS
+from kasa.text import Translator
+from kasa.verdict.compare import ArmSummary
+from kasa.verdict.costs import run_cost, total_cost
+from kasa.verdict.evidence import Evidence
+from kasa.verdict.gates import GateResult
+
+MOST_EXAMPLES = 30
+
+
+def report_sections(evidence: Evidence, text: Translator) -> tuple[Section, ...]:
+    """Return the report's sections in reading order, the verdict first; empty ones are left out."""
+    makers: tuple[Callable[[Evidence, Translator], Section], ...] = (
+        verdict_section,
+        gates_section,
+        arms_section,
+        differences_section,
+        tradeoff_section,
+        training_section,
+        confusion_section,
+        examples_section,
+        method_section,
+        conditions_section,
+        limits_section,
+        runs_section,
+    )
+    sections = (make(evidence, text) for make in makers)
+    return tuple(section for section in sections if section.blocks)
+
+
+def verdict_section(evidence: Evidence, text: Translator) -> Section:
+    """Return the verdict in sentences, with its cautions."""
+    found = headline(evidence, text)
+    blocks: list[Block] = [Paragraph(sentence) for sentence in found.sentences]
+    if found.cautions:
+        blocks.append(Bullets(found.cautions))
+    return Section("verdict", text("report.section.verdict"), tuple(blocks))
+
+
+def gate_sentence(gate: GateResult, evidence: Evidence, text: Translator) -> str:
+    """Return what a gate asks for, for example "Accuracy at least 85.0%"."""
+    metric = text(f"metrics.{evidence.metric}")
+    value = gate_value(gate.gate, gate.required, evidence, text)
+    return text(f"verdict.gate.{gate.gate}", metric=metric, value=value)
+
+
+def gate_value(gate: str, value: float | None, evidence: Evidence, text: Translator) -> str:
+    """Return a gate's number with its unit; a dash where nothing was measured."""
+    if value is None:
+        return "–"
+    ways: dict[str, Callable[[float], str]] = {
+        "metric_min": text.percent,
+        "train_minutes_max": lambda minutes: text.seconds(60 * minutes),
+        "peak_memory_gb_max": lambda size: text.bytes(1e9 * size),
+        "money_max": lambda amount: text.money(amount, evidence.study.prices.currency),
+    }
+    return ways[gate](value)
+
+
+def gates_table(evidence: Evidence, text: Translator) -> Table:
+    """Return one row per arm and one column per gate: its status, what was measured, in what range."""
+    labels = arm_labels(evidence.study, text)
+    gates = {gate.gate: gate_sentence(gate, evidence, text) for gate in evidence.gates}
+    cells = {(gate.arm, gate.gate): _gate_cell(gate, evidence, text) for gate in evidence.gates}
+    rows = tuple(
+        (labels[arm], *(cells[arm, gate] for gate in gates)) for arm in evidence.study.arm_names()
+    )
+    header = (text("report.column.arm"), *gates.values())
+    return Table(header, rows, numeric=tuple(range(1, len(header))))
+
+
+def _gate_cell(gate: GateResult, evidence: Evidence, text: Translator) -> str:
+    status = text(f"verdict.gate_status.{gate.status}")
+    if gate.measured is None:
+        return status
+    value, low, high = (
+        gate_value(gate.gate, number, evidence, text)
+        for number in (gate.measured, gate.low, gate.high)
+    )
+    between = "" if low == high else f"\n({text('report.interval', low=low, high=high)})"
+    return f"{status}\n{value}{between}"
+
+
+def gates_section(evidence: Evidence, text: Translator) -> Section:
+    """Return the requirements, each arm against each; without gates a sentence that says so."""
+    title = text("report.section.gates")
+    if not evidence.gates:
+        return Section("gates", title, (Paragraph(text("report.no_gates")),))
+    blocks = (gates_table(evidence, text), Paragraph(text("report.gates_note"), small=True))
+    return Section("gates", title, blocks)
+
+
+def arms_table(evidence: Evidence, text: Translator) -> Table:
+    """Return one row per arm: metrics with their range over seeds, time, memory, parameters, money."""
+    labels, prices = arm_labels(evidence.study, text), evidence.study.prices
+    seconds = ("prepare_seconds", "train_seconds", "total_seconds")
+    header = (
+        *(text(f"report.column.{name}") for name in ("arm", "seeds")),
+        *(text(f"metrics.{name}") for name in (*METRICS, *seconds)),
+        *(text(f"report.column.{name}") for name in ("memory", "params")),
+        text("metrics.money"),
+    )
+
+    def row(arm: ArmSummary) -> tuple[str, ...]:
+        return (
+            labels[arm.arm],
+            ", ".join(str(seed) for seed in arm.seeds),
+            *(metric_cell(arm, metric, text) for metric in METRICS),
+            *(text.seconds(getattr(arm, name)) for name in seconds),
+            f"{text.bytes(arm.peak_memory_bytes)}\n({text.bytes(arm.baseline_memory_bytes)})",
+            f"{text.number(arm.num_trainable_params)}\n/ {text.number(arm.num_total_params)}",
+            text.money(run_cost(arm.total_seconds, prices), prices.currency),
+        )
+
+    rows = tuple(row(arm) for arm in evidence.summaries)
+    return Table(header, rows, numeric=tuple(range(1, len(header))))
+
+
+def metric_cell(arm: ArmSummary, metric: str, text: Translator) -> str:
+    """Return a mean with its lowest and highest seed, for example 88.1% (87.3–88.9)."""
+    values = arm.metrics[metric]
+    if arm.num_seeds == 1:
+        return text.percent(values.mean)
+    low, high = (text.number(100 * value, 1) for value in (values.min, values.max))
+    return f"{text.percent(values.mean)}\n({low}–{high})"
+
+
+def arms_section(evidence: Evidence, text: Translator) -> Section:
+    """Return the table of arms and the dots per seed."""
+    title = text("report.section.arms")
+    if not evidence.summaries:
+        return Section("arms", title, ())
+    metrics = ordered_metrics(evidence)
+    dots = tuple(plots.metric_dots(evidence, text, metric) for metric in metrics)
+    names = tuple(text(f"metrics.{metric}") for metric in metrics)
+    prices = evidence.study.prices
+    total = text(
+        "report.total_cost",
+        runs=text.number(len(evidence.finished)),
+        time=text.seconds(sum(run.total_seconds for run in evidence.finished)),
+        money=text.money(total_cost(evidence.finished, prices), prices.currency),
+        price=text.money(prices.machine_per_hour, prices.currency),
+    )
+    blocks = (
+        arms_table(evidence, text),
+        Paragraph(text("report.arms_note"), small=True),
+        Paragraph(total, small=True),
+        Charts(dots, text("report.choose.metric"), names),
+    )
+    return Section("arms", title, blocks)
+
+
+def verdicts_table(evidence: Evidence, text: Translator, metric: str) -> Table:
+    """Return one row per pair of arms: difference, interval, verdict, seeds and rows."""
+    labels = arm_labels(evidence.study, text)
+    names = ("pair", "difference", "interval", "verdict", "seeds", "test_rows")
+    rows = tuple(
+        (
+            text("report.pair", a=labels[verdict.a], b=labels[verdict.b]),
+            text.points(verdict.difference),
+            text(
+                "report.interval",
+                low=text.points(verdict.interval[0]),
+                high=text.points(verdict.interval[1]),
+            ),
+            text(f"verdict.word.{verdict.verdict}"),
+            text.number(verdict.num_seeds),
+            text.number(verdict.num_rows),
+        )
+        for verdict in evidence.verdicts
+        if verdict.metric == metric
+    )
+    return Table(tuple(text(f"report.column.{name}") for name in names), rows, numeric=(1, 2, 4, 5))
+
+
+def differences_section(evidence: Evidence, text: Translator) -> Section:
+    """Return every pair of arms: chart and table per metric."""
+    title = text("report.section.differences")
+    if not evidence.verdicts:
+        return Section("differences", title, ())
+    metrics = ordered_metrics(evidence)
+    charts = tuple(plots.differences(evidence, text, metric) for metric in metrics)
+    tables = tuple(verdicts_table(evidence, text, metric) for metric in metrics)
+    names = tuple(text(f"metrics.{metric}") for metric in metrics)
+    block = Charts(charts, text("report.choose.metric"), names, tables)
+    return Section("differences", title, (block,))
+
+
+def ordered_metrics(evidence: Evidence) -> list[str]:
+    """Return the metrics, the deciding one first."""
+    return sorted(METRICS, key=lambda metric: metric != evidence.metric)
+
+
+def tradeoff_section(evidence: Evidence, text: Translator) -> Section:
+    """Return the deciding metric against each cost."""
+    title = text("report.section.tradeoff")
+    if not evidence.summaries:
+        return Section("tradeoff", title, ())
+    costs = [measure.name for measure in plots.cost_measures(evidence)]
+    charts = tuple(plots.tradeoff(evidence, text, evidence.metric, cost) for cost in costs)
+    names = tuple(text(f"metrics.{cost}") for cost in costs)
+    return Section("tradeoff", title, (Charts(charts, text("report.choose.cost"), names),))
+
+
+def training_section(evidence: Evidence, text: Translator) -> Section:
+    """Return the training loss of the tuned arms."""
+    chart = plots.loss_curves(evidence, text)
+    blocks = (Charts((chart,)),) if chart else ()
+    return Section("training", text("report.section.training"), blocks)
+
+
+def per_class_table(arm: ArmSummary, text: Translator) -> Table:
+    """Return per true label: test rows over all seeds, share found (recall), share right when named (precision)."""
+    names = ("label", "rows_over_seeds", "recall", "precision")
+    rows = []
+    for place, label in enumerate(arm.labels):
+        right, true = arm.confusion[place][place], sum(arm.confusion[place])
+        named = sum(row[place] for row in arm.confusion)
+        shares = (text.percent(right / whole, 0) if whole else "–" for whole in (true, named))
+        rows.append((label, text.number(true), *shares))
+    header = tuple(text(f"report.column.{name}") for name in names)
+    return Table(header, tuple(rows), numeric=(1, 2, 3))
+
+
+def confusion_section(evidence: Evidence, text: Translator) -> Section:
+    """Return each arm's confusion matrix with a table per class below it."""
+    labels = arm_labels(evidence.study, text)
+    charts = tuple(plots.confusion(evidence, text, arm.arm) for arm in evidence.summaries)
+    tables = tuple(per_class_table(arm, text) for arm in evidence.summaries)
+    names = tuple(labels[arm.arm] for arm in evidence.summaries)
+    blocks = (Charts(charts, text("report.choose.arm"), names, tables),) if charts else ()
+    return Section("confusion", text("report.section.confusion"), blocks)
+
+
+def examples_section(evidence: Evidence, text: Translator) -> Section:
+    """Return the first test rows on which the arms disagree."""
+    title, labels = text("report.section.examples"), arm_labels(evidence.study, text, short=True)
+    arms = [arm.arm for arm in evidence.summaries]
+    if len(arms) < 2:
+        return Section("examples", title, ())
+    table = evidence.disagreements
+    numbers = {
+        "count": text.number(len(table)),
+        "rows": text.number(evidence.data.num_rows["test"]),
+    }
+    intro = Paragraph(text("report.examples_note", **numbers))
+    if table.empty:
+        return Section("examples", title, (intro,))
+    first = table.head(MOST_EXAMPLES)
+    rows = tuple(tuple(str(cell) for cell in row) for row in first.itertuples(index=False))
+    header = tuple(text(f"report.column.{name}") for name in ("row", "text", "label"))
+    blocks: list[Block] = [
+        intro,
+        Table((*header, *(labels[arm] for arm in arms)), rows, numeric=(0,)),
+    ]
+    if len(table) > MOST_EXAMPLES:
+        blocks.append(Paragraph(text("report.examples_cap", shown=MOST_EXAMPLES), small=True))
+    return Section("examples", title, tuple(blocks))
+
+
+def runs_section(evidence: Evidence, text: Translator) -> Section:
+    """Return every run with its id, status and numbers, and why the failed ones failed."""
+    labels = arm_labels(evidence.study, text)
+    measured = {run.id: run for run in evidence.finished}
+    names = ("run_id", "arm", "seed", "run_status", evidence.metric, "train_seconds", "selected")
+    header = tuple(
+        text(f"metrics.{name}" if name in {*METRICS, "train_seconds"} else f"report.column.{name}")
+        for name in names
+    )
+    rows = []
+    for run in evidence.runs:
+        done = measured.get(run.id)
+        numbers = ("–", "–", "–")
+        if done:
+            chosen = ", ".join(f"{name} = {value:g}" for name, value in done.selected.items())
+            value = text.percent(done.metrics[evidence.metric])
+            numbers = (value, text.seconds(done.train_seconds), chosen or "–")
+        status = text(f"report.status.{run.status}")
+        rows.append((run.id, labels[str(run.arm)], str(run.seed), status, *numbers))
+    blocks: list[Block] = [Table(header, tuple(rows), numeric=(2, 4, 5))]
+    reasons = tuple(failure_sentences(evidence, text))
+    if reasons:
+        blocks.append(Bullets(reasons))
+    return Section("runs", text("report.section.runs"), tuple(blocks) if rows else ())
+
+
+def failure_sentences(evidence: Evidence, text: Translator) -> Iterator[str]:
+    """Return for each run without a result which one it was and why."""
+    labels = arm_labels(evidence.study, text)
+    for run in evidence.failed:
+        status = text(f"report.status.{run.status}")
+        reason = " ".join(run.error.parts(text)) if run.error else ""
+        words = {"arm": labels[str(run.arm)], "seed": run.seed, "status": status, "reason": reason}
+        yield text("report.failure", **words).strip()

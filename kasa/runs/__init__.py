@@ -1,0 +1,1 @@
+"""The workspace: studies, runs and the processes that carry them out."""

@@ -1,0 +1,50 @@
+"""What a worker holds while it works: its config, its folder, and how it reports and hears "stop"."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class JobCancelled(Exception):  # noqa: N818 - it is an answer to "stop", not a failure
+    """Raised inside a job when somebody asked it to stop."""
+
+
+@dataclass
+class Job:
+    """One unit of work of one process; `folder` is its own and keeps everything it writes."""
+
+    id: str
+    kind: str
+    config: dict[str, Any]
+    folder: Path
+    asked_to_stop: Callable[[], bool] = field(default=lambda: False, repr=False)
+
+    def progress(self, done: float, total: float, **info: Any) -> None:
+        """Append one event (seconds since the epoch, done, total, info) to events.jsonl."""
+        event = {"time": time.time(), "done": done, "total": total, **info}
+        with (self.folder / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event, ensure_ascii=False) + "\n")
+
+    def should_stop(self) -> bool:
+        """Say whether the run was asked to stop."""
+        return self.asked_to_stop()
+
+    def stop_if_asked(self) -> None:
+        """Raise `JobCancelled` when the run was asked to stop."""
+        if self.should_stop():
+            raise JobCancelled
+
+
+def read_events(folder: Path) -> list[dict[str, Any]]:
+    """Return the events written so far; a line still being written is left for the next look."""
+    try:
+        text = (folder / "events.jsonl").read_text("utf-8")
+    except FileNotFoundError:
+        return []
+    lines = text.split("\n")[:-1]
+    return [json.loads(line) for line in lines if line]

@@ -1,0 +1,182 @@
+"""Processes on this machine: one dispatcher per workspace starts one worker process per run.
+
+The dispatcher belongs to nobody's terminal or server, so a closed browser, a restarted server or a
+killed server leaves the queue at work. Training runs go one at a time, so that their times are fair;
+short jobs (spectra, estimates, predictions) have a lane of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from kasa.errors import KasaError, TrainingError
+from kasa.runs.files import read_json
+from kasa.runs.records import RunRecord
+from kasa.runs.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+POLL_SECONDS = 0.2
+IDLE_SECONDS = 20.0
+STOP_GRACE_SECONDS = 20.0
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+
+def ensure_dispatcher(store: Store) -> None:
+    """Start a dispatcher when there is work and none is alive; a second one would leave at once."""
+    if _dispatcher_alive(store) or not store.active_runs():
+        return
+    log = store.home / "dispatcher.log"
+    child = _spawn(["-m", "kasa.runs.local", str(store.home)], log, _environment(hub=False))
+    # Somebody must collect its exit code, or a long-lived server would keep it as a zombie.
+    threading.Thread(target=child.wait, daemon=True).start()
+
+
+def _dispatcher_alive(store: Store) -> bool:
+    with store.connect() as db:
+        row = db.execute("SELECT pid, pid_created FROM dispatcher").fetchone()
+    return row is not None and alive(row["pid"], row["pid_created"])
+
+
+def alive(pid: int, created: float) -> bool:
+    """Say whether the very process (pid and create time) still works; a zombie does not."""
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - created) < 1.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _environment(*, hub: bool) -> dict[str, str]:
+    inherited = {key: value for key, value in os.environ.items() if key not in OFFLINE}
+    extra = {"PYTHONUTF8": "1", "TOKENIZERS_PARALLELISM": "false"}
+    extra |= {"HF_HUB_DISABLE_TELEMETRY": "1"} if hub else OFFLINE
+    return inherited | extra
+
+
+def _spawn(arguments: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    apart: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS
+        apart = {"creationflags": flags}
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and module names
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            **apart,
+        )
+
+
+class Dispatcher:
+    """Starts queued runs, notices how they end, and stops those that were asked to stop."""
+
+    def __init__(self, store: Store) -> None:
+        """Begin with no children; runs of an earlier dispatcher are watched by their pid."""
+        self.store = store
+        self.children: dict[str, subprocess.Popen[bytes]] = {}
+        self.stopping_since: dict[str, float] = {}
+
+    def claim(self) -> bool:
+        """Take the workspace's one place; False when a living dispatcher has it."""
+        me = psutil.Process()
+        with self.store.connect(exclusive=True) as db:
+            row = db.execute("SELECT pid, pid_created FROM dispatcher").fetchone()
+            if row is not None and alive(row["pid"], row["pid_created"]):
+                return False
+            db.execute(
+                "INSERT OR REPLACE INTO dispatcher VALUES (1, ?, ?)", (me.pid, me.create_time())
+            )
+        return True
+
+    def leave_if_idle(self) -> bool:
+        """Give the place up in the same transaction that sees an empty queue, so no run is missed."""
+        with self.store.connect(exclusive=True) as db:
+            busy = db.execute(
+                "SELECT 1 FROM runs WHERE status IN ('queued', 'running', 'stopping') LIMIT 1"
+            ).fetchone()
+            if busy is None:
+                db.execute("DELETE FROM dispatcher")
+        return busy is None
+
+    def step(self) -> bool:
+        """Look once at every active run; True when there was any."""
+        active = self.store.active_runs()
+        for run in active:
+            if run.status != "queued":
+                self._watch(run)
+        for lane in (True, False):
+            in_lane = [run for run in active if (run.kind == "run") is lane]
+            if in_lane and all(run.status == "queued" for run in in_lane):
+                self._start(in_lane[0])
+        return bool(active)
+
+    def _start(self, run: RunRecord) -> None:
+        config = read_json(run.folder / "config.json") or {}
+        environment = _environment(hub=bool(config.get("hub_access"))) | {
+            "KASA_HOME": str(self.store.home)
+        }
+        child = _spawn(["-m", "kasa.worker", run.id], run.folder / "log.txt", environment)
+        self.children[run.id] = child
+        try:
+            created = psutil.Process(child.pid).create_time()
+        except psutil.NoSuchProcess:
+            created = time.time()
+        self.store.mark_started(run.id, child.pid, created)
+
+    def _watch(self, run: RunRecord) -> None:
+        child = self.children.get(run.id)
+        process = self.store.process(run.id)
+        code = child.poll() if child else None
+        gone = code is not None if child else process is None or not alive(*process)
+        if gone:
+            self.children.pop(run.id, None)
+            self._close(run, code)
+        elif run.status == "stopping" and process is not None:
+            since = self.stopping_since.setdefault(run.id, time.monotonic())
+            if time.monotonic() - since > STOP_GRACE_SECONDS:
+                psutil.Process(process[0]).kill()
+
+    def _close(self, run: RunRecord, code: int | None) -> None:
+        # A worker writes its own end; only one that could not is closed here.
+        if run.status == "stopping":
+            self.store.mark(run.id, "cancelled")
+        elif code is None:
+            self.store.mark(run.id, "lost", error=TrainingError("worker_lost"))
+        else:
+            self.store.mark(run.id, "failed", error=_end_of(code, run.folder))
+
+
+def _end_of(code: int, folder: Path) -> KasaError:
+    if code < 0 or code == 137:  # noqa: PLR2004 - 137 is a shell's way to say killed by signal 9
+        return TrainingError("worker_killed", signal=abs(code) if code < 0 else 9)
+    return TrainingError("worker_crashed", code=code, log=str(folder / "log.txt"))
+
+
+def main(home: str) -> None:
+    """Work the queue of one workspace until it has been empty for a while."""
+    dispatcher = Dispatcher(Store(Path(home)))
+    if not dispatcher.claim():
+        return
+    idle_since = time.monotonic()
+    while True:
+        if dispatcher.step():
+            idle_since = time.monotonic()
+        elif time.monotonic() - idle_since > IDLE_SECONDS and dispatcher.leave_if_idle():
+            return
+        time.sleep(POLL_SECONDS)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,417 @@
+"""The workspace: studies and runs in SQLite (WAL), everything a run writes in its own folder.
+
+    KASA_HOME/
+      kasa.db                studies, runs, the dispatcher's place
+      settings.json          hub access and other choices of the person
+      datasets/<sha256>/     an uploaded or imported file under its own name
+      studies/<id>/          study.toml, rows.jsonl (the rows and the part each belongs to)
+      runs/<id>/             config.json, log.txt, events.jsonl, result.json, predictions.csv, adapter
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kasa.data.read import read_table
+from kasa.data.split import prepare_rows
+from kasa.errors import KasaError, StoreError
+from kasa.runs.files import read_json, safe_name, workspace, write_bytes, write_json
+from kasa.runs.job import read_events
+from kasa.runs.records import ACTIVE, FinishedRun, RunRecord, StudyRecord
+from kasa.study import Study, study_from_dict
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS studies (
+    id TEXT PRIMARY KEY, status TEXT NOT NULL, created_at TEXT NOT NULL,
+    config TEXT NOT NULL, fingerprint TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, status TEXT NOT NULL,
+    study_id TEXT REFERENCES studies(id) ON DELETE CASCADE, arm TEXT, method TEXT, seed INTEGER,
+    position INTEGER NOT NULL, pid INTEGER, pid_created REAL, error TEXT,
+    created_at TEXT NOT NULL, started_at TEXT, finished_at TEXT);
+CREATE UNIQUE INDEX IF NOT EXISTS one_active_per_key ON runs(key)
+    WHERE status IN ('queued', 'running', 'stopping');
+CREATE UNIQUE INDEX IF NOT EXISTS one_run_per_arm_and_seed ON runs(study_id, arm, seed)
+    WHERE kind = 'run';
+CREATE TABLE IF NOT EXISTS dispatcher (
+    only INTEGER PRIMARY KEY CHECK (only = 1), pid INTEGER NOT NULL, pid_created REAL NOT NULL);
+"""
+RUN_COLUMNS = (
+    "id, kind, status, study_id, arm, method, seed, error, created_at, started_at, finished_at"
+)
+
+
+class Store:
+    """Studies, runs and their files; safe to open from several processes at once."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        """Open the workspace, making it where it is absent."""
+        self.home = home or workspace()
+        with self.connect() as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.executescript(SCHEMA)
+
+    @contextmanager
+    def connect(self, *, exclusive: bool = False) -> Iterator[sqlite3.Connection]:
+        """Open one short transaction; `exclusive` takes the write lock before the first read."""
+        try:
+            db = sqlite3.connect(self.home / "kasa.db", timeout=20, isolation_level=None)
+        except sqlite3.Error as error:
+            raise StoreError("database", path=str(self.home), detail=str(error)) from error
+        db.row_factory = sqlite3.Row
+        db.execute("PRAGMA foreign_keys = ON")
+        try:
+            if exclusive:
+                db.execute("BEGIN IMMEDIATE")
+            yield db
+            if db.in_transaction:
+                db.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.IntegrityError):
+                raise
+            raise StoreError("database", path=str(self.home), detail=str(error)) from error
+        finally:
+            db.close()
+
+    # -- settings ------------------------------------------------------------------------------
+
+    def settings(self) -> dict[str, Any]:
+        """Return the person's own choices, such as hub access."""
+        return read_json(self.home / "settings.json") or {}
+
+    def save_settings(self, **choices: Any) -> None:
+        """Keep the person's choices."""
+        write_json(self.home / "settings.json", self.settings() | choices)
+
+    # -- datasets ------------------------------------------------------------------------------
+
+    def add_dataset(self, name: str, content: bytes) -> Path:
+        """Keep a file under its SHA-256 and its own cleaned name; returns where it lies."""
+        digest = hashlib.sha256(content).hexdigest()
+        path = self.home / "datasets" / digest / safe_name(name)
+        if not path.is_file():
+            write_bytes(path, content)
+        return path
+
+    def dataset_sha256(self, path: str) -> str:
+        """Return the SHA-256 of a data file."""
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    # -- studies -------------------------------------------------------------------------------
+
+    def create_study(self, study: Study) -> str:
+        """Keep a new draft and return its id."""
+        study_id = secrets.token_hex(5)
+        with self.connect() as db:
+            db.execute(
+                "INSERT INTO studies VALUES (?, 'draft', ?, ?, ?)",
+                (study_id, _now(), json.dumps(study.to_dict()), study.fingerprint()),
+            )
+        return study_id
+
+    def update_study(self, study_id: str, study: Study) -> None:
+        """Replace a draft; gates, prices and the title of a started study may change, the rest not."""
+        record = self.study(study_id)
+        if record.status != "draft" and record.study.fingerprint() != study.fingerprint():
+            raise StoreError("study_started", study=study_id)
+        with self.connect() as db:
+            db.execute(
+                "UPDATE studies SET config = ?, fingerprint = ? WHERE id = ?",
+                (json.dumps(study.to_dict()), study.fingerprint(), study_id),
+            )
+
+    def study(self, study_id: str) -> StudyRecord:
+        """Return one study; an unknown id raises `StoreError`."""
+        with self.connect() as db:
+            row = db.execute("SELECT * FROM studies WHERE id = ?", (study_id,)).fetchone()
+        if row is None:
+            raise StoreError("no_such_study", study=study_id)
+        return _study(row)
+
+    def studies(self) -> list[StudyRecord]:
+        """Return every study, newest first."""
+        with self.connect() as db:
+            rows = db.execute("SELECT * FROM studies ORDER BY created_at DESC, rowid DESC").fetchall()
+        return [_study(row) for row in rows]
+
+    def find_study(self, study: Study) -> str | None:
+        """Return the id of a started study that asks for the very same runs, if there is one."""
+        with self.connect() as db:
+            row = db.execute(
+                "SELECT id FROM studies WHERE fingerprint = ? AND status = 'started'"
+                " ORDER BY created_at DESC LIMIT 1",
+                (study.fingerprint(),),
+            ).fetchone()
+        return None if row is None else str(row["id"])
+
+    def start_study(self, study_id: str) -> list[RunRecord]:
+        """Queue one run per arm and seed; a second call finds them there and adds nothing."""
+        record = self.study(study_id)
+        if record.status == "draft":
+            study = self.with_dataset(record.study)
+            prepared = prepare_rows(read_table(Path(study.data.path)), study.data, study.protocol)
+            folder = self.home / "studies" / study_id
+            rows = prepared.rows.to_json(orient="records", lines=True, force_ascii=False)
+            write_bytes(folder / "rows.jsonl", rows.encode())
+            write_bytes(folder / "study.toml", study.to_toml().encode())
+            self._queue_runs(study_id, study)
+        return self.runs(study_id)
+
+    def with_dataset(self, study: Study) -> Study:
+        """Return the study with its data file kept in the workspace and named by content."""
+        source = Path(study.data.path)
+        if not source.is_file():
+            raise StoreError("dataset_gone", path=study.data.path)
+        path = self.add_dataset(source.name, source.read_bytes())
+        return replace(study, data=replace(study.data, path=str(path), sha256=path.parent.name))
+
+    def _queue_runs(self, study_id: str, study: Study) -> None:
+        pairs = list(zip(study.arm_names(), study.arms, strict=True))
+        jobs = [(name, arm, seed) for seed in study.protocol.seeds for name, arm in pairs]
+        with self.connect(exclusive=True) as db:
+            position = _next_position(db)
+            for offset, (name, arm, seed) in enumerate(jobs):
+                run_id = secrets.token_hex(6)
+                config = {
+                    "study_id": study_id,
+                    "study": study.to_dict(),
+                    "arm": name,
+                    "arm_index": pairs.index((name, arm)),
+                    "seed": seed,
+                    "hub_access": self.hub_access(),
+                }
+                added = db.execute(
+                    "INSERT OR IGNORE INTO runs (id, kind, key, status, study_id, arm, method, seed,"
+                    " position, created_at) VALUES (?, 'run', ?, 'queued', ?, ?, ?, ?, ?, ?)",
+                    (
+                        run_id,
+                        f"run:{study_id}/{name}/{seed}",
+                        study_id,
+                        name,
+                        arm.method,
+                        seed,
+                        position + offset,
+                        _now(),
+                    ),
+                ).rowcount
+                if added:
+                    write_json(self.run_folder(run_id) / "config.json", config)
+            db.execute(
+                "UPDATE studies SET status = 'started', config = ?, fingerprint = ? WHERE id = ?",
+                (json.dumps(study.to_dict()), study.fingerprint(), study_id),
+            )
+
+    def delete_study(self, study_id: str) -> None:
+        """Delete a study, its runs and their folders; active runs must be stopped first."""
+        runs = self.runs(study_id)
+        if any(run.active for run in runs):
+            raise StoreError("study_active", study=study_id)
+        with self.connect() as db:
+            db.execute("DELETE FROM studies WHERE id = ?", (study_id,))
+        for run in runs:
+            shutil.rmtree(run.folder, ignore_errors=True)
+        shutil.rmtree(self.home / "studies" / study_id, ignore_errors=True)
+
+    def rows(self, study_id: str) -> pd.DataFrame:
+        """Return a started study's usable rows: row, text, label, part."""
+        path = self.home / "studies" / study_id / "rows.jsonl"
+        if not path.is_file():
+            raise StoreError("no_rows", study=study_id)
+        lines = path.read_text("utf-8").split("\n")
+        return pd.DataFrame([json.loads(line) for line in lines if line])
+
+    # -- runs ----------------------------------------------------------------------------------
+
+    def hub_access(self) -> bool:
+        """Whether the person switched access to the model hub on."""
+        return bool(self.settings().get("hub_access", False))
+
+    def run_folder(self, run_id: str) -> Path:
+        """Return a run's own folder."""
+        return self.home / "runs" / run_id
+
+    def runs(self, study_id: str) -> list[RunRecord]:
+        """Return a study's runs in the order in which they are carried out."""
+        return self._select("study_id = ? AND kind = 'run' ORDER BY position", study_id)
+
+    def run(self, run_id: str) -> RunRecord:
+        """Return one run; an unknown id raises `StoreError`."""
+        found = self._select("id = ?", run_id)
+        if not found:
+            raise StoreError("no_such_run", run=run_id)
+        return found[0]
+
+    def active_runs(self) -> list[RunRecord]:
+        """Return every job that waits or works, in order."""
+        return self._select("status IN ('queued', 'running', 'stopping') ORDER BY position")
+
+    def latest(self, key: str) -> RunRecord | None:
+        """Return the newest job with this key."""
+        found = self._select("key = ? ORDER BY created_at DESC, rowid DESC LIMIT 1", key)
+        return found[0] if found else None
+
+    def _select(self, condition: str, *values: Any) -> list[RunRecord]:
+        with self.connect() as db:
+            rows = db.execute(f"SELECT {RUN_COLUMNS} FROM runs WHERE {condition}", values).fetchall()  # noqa: S608
+        return [self._run(row) for row in rows]
+
+    def add_job(self, kind: str, config: dict[str, Any], key: str) -> RunRecord:
+        """Queue a job unless one with this key is active; returns the active one."""
+        run_id = secrets.token_hex(6)
+        write_json(self.run_folder(run_id) / "config.json", {"hub_access": self.hub_access()} | config)
+        try:
+            with self.connect(exclusive=True) as db:
+                db.execute(
+                    "INSERT INTO runs (id, kind, key, status, position, created_at)"
+                    " VALUES (?, ?, ?, 'queued', ?, ?)",
+                    (run_id, kind, key, _next_position(db), _now()),
+                )
+        except sqlite3.IntegrityError:
+            shutil.rmtree(self.run_folder(run_id))
+            active = self.latest(key)
+            if active is None:
+                raise
+            return active
+        return self.run(run_id)
+
+    def enqueue(self, kind: str, config: dict[str, Any], key: str) -> RunRecord:
+        """Queue a job as `add_job` does and see that a dispatcher is at work."""
+        from kasa.runs.local import ensure_dispatcher  # the dispatcher needs the store to start
+
+        record = self.add_job(kind, config, key)
+        ensure_dispatcher(self)
+        return record
+
+    def mark(self, run_id: str, status: str, *, error: KasaError | None = None) -> None:
+        """Record how a run stands; an ended run keeps its end."""
+        ended = None if status in ACTIVE else _now()
+        text = json.dumps(error.to_dict()) if error else None
+        with self.connect() as db:
+            db.execute(
+                "UPDATE runs SET status = ?, error = ?, finished_at = ?"
+                " WHERE id = ? AND status IN ('queued', 'running', 'stopping')",
+                (status, text, ended, run_id),
+            )
+
+    def mark_started(self, run_id: str, pid: int, pid_created: float) -> None:
+        """Record the worker process of a run (pid and create time, since pids are used again)."""
+        with self.connect() as db:
+            db.execute(
+                "UPDATE runs SET status = CASE status WHEN 'queued' THEN 'running' ELSE status END,"
+                " pid = ?, pid_created = ?, started_at = ? WHERE id = ?",
+                (pid, pid_created, _now(), run_id),
+            )
+
+    def process(self, run_id: str) -> tuple[int, float] | None:
+        """Return the worker's (pid, create time), once it has one."""
+        with self.connect() as db:
+            row = db.execute("SELECT pid, pid_created FROM runs WHERE id = ?", (run_id,)).fetchone()
+        return None if row is None or row["pid"] is None else (row["pid"], row["pid_created"])
+
+    def stop(self, run_id: str) -> None:
+        """Ask a working run to stop, or take a waiting one out of the queue."""
+        with self.connect(exclusive=True) as db:
+            db.execute(
+                "UPDATE runs SET status = 'cancelled', finished_at = ? WHERE id = ? AND status = 'queued'",
+                (_now(), run_id),
+            )
+            db.execute(
+                "UPDATE runs SET status = 'stopping' WHERE id = ? AND status = 'running'", (run_id,)
+            )
+
+    def stop_study(self, study_id: str) -> None:
+        """Stop every run of a study; what is finished stays."""
+        for run in self.runs(study_id):
+            self.stop(run.id)
+
+    def retry(self, run_id: str) -> None:
+        """Queue an ended, unfinished run again from its start; its log is kept, its events are not."""
+        with self.connect(exclusive=True) as db:
+            position = _next_position(db)
+            changed = db.execute(
+                "UPDATE runs SET status = 'queued', error = NULL, pid = NULL, pid_created = NULL,"
+                " started_at = NULL, finished_at = NULL, position = ?"
+                " WHERE id = ? AND status IN ('failed', 'cancelled', 'lost')",
+                (position, run_id),
+            ).rowcount
+            if changed:
+                (self.run_folder(run_id) / "events.jsonl").unlink(missing_ok=True)
+
+    def result(self, run_id: str) -> dict[str, Any] | None:
+        """Return result.json: asked, measured, conditions; None until the run is finished."""
+        result = read_json(self.run_folder(run_id) / "result.json")
+        return result if isinstance(result, dict) else None
+
+    def events(self, run_id: str) -> list[dict[str, Any]]:
+        """Return what a run has reported so far."""
+        return read_events(self.run_folder(run_id))
+
+    def finished_runs(self, study_id: str) -> list[FinishedRun]:
+        """Return the measurements of a study's finished runs, read from their result files."""
+        runs = [run for run in self.runs(study_id) if run.status == "finished"]
+        return [self._finished(run) for run in runs]
+
+    def _finished(self, run: RunRecord) -> FinishedRun:
+        result = self.result(run.id)
+        if result is None or run.arm is None or run.method is None or run.seed is None:
+            raise StoreError("result_missing", run=run.id)
+        measured = dict(result["measured"])
+        measured["labels"] = tuple(measured["labels"])
+        measured.pop("guard", None)
+        predictions = pd.read_csv(
+            run.folder / "predictions.csv",
+            dtype={"label": str, "predicted": str},
+            keep_default_na=False,
+        )
+        return FinishedRun(
+            id=run.id,
+            arm=run.arm,
+            method=run.method,
+            seed=run.seed,
+            conditions=result["conditions"],
+            predictions=predictions,
+            **measured,
+        )
+
+    def _run(self, row: sqlite3.Row) -> RunRecord:
+        values = {key: row[key] for key in row.keys()}  # noqa: SIM118 - a Row iterates over values
+        error = values.pop("error")
+        moments = {
+            name: _moment(values.pop(name)) for name in ("created_at", "started_at", "finished_at")
+        }
+        return RunRecord(
+            error=KasaError.from_dict(json.loads(error)) if error else None,
+            folder=self.run_folder(row["id"]),
+            **values,
+            **moments,
+        )
+
+
+def _study(row: sqlite3.Row) -> StudyRecord:
+    study = study_from_dict(json.loads(row["config"]))
+    return StudyRecord(row["id"], study, row["status"], datetime.fromisoformat(row["created_at"]))
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _next_position(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT COALESCE(MAX(position), 0) + 1 FROM runs").fetchone()[0])
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

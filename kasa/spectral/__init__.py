@@ -1,0 +1,1 @@
+"""Singular-value spectra and truncation criteria."""

@@ -1,0 +1,233 @@
+"""The exact singular values of every linear weight, and what they say: ranks and energies.
+
+The measures are pure numpy on a descending vector of singular values; torch is only imported where
+a weight is decomposed, so a server can load and plot spectra without it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kasa.errors import ModelError
+from kasa.model.headers import WeightInfo
+from kasa.model.source import ModelSource
+from kasa.model.weights import linear_weights, read_weight
+
+if TYPE_CHECKING:
+    import torch
+
+SPECTRA_FILE = "spectra.npz"
+Values = NDArray[np.float64]
+FLOAT32_EPS = float(np.finfo(np.float32).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """One linear weight's singular values: float64, descending, min(shape) of them.
+
+    `name` is the tensor, `module` its state-dict module; `layer` and `kind` as in `WeightInfo`.
+    """
+
+    name: str
+    module: str
+    layer: int | None
+    kind: str
+    shape: tuple[int, int]
+    singular_values: Values
+
+
+def energy_fraction(singular_values: ArrayLike) -> Values:
+    """Return the cumulative energy (Σ_{i≤j} σᵢ²)/Σσ² for j = 1…k; all ones for a zero matrix."""
+    s = checked(singular_values)
+    if s[0] == 0:
+        return np.ones_like(s)
+    # Scaled by the largest value, so that squares neither overflow nor vanish.
+    cumulative = np.cumsum((s / s[0]) ** 2)
+    return np.asarray(cumulative / cumulative[-1], dtype=np.float64)
+
+
+def effective_rank(singular_values: ArrayLike) -> float:
+    """Return exp(−Σ pᵢ ln pᵢ), pᵢ = σᵢ/Σσ (Roy and Vetterli 2007): 1 to k, 0 for a zero matrix."""
+    s = checked(singular_values)
+    s = s[s > 0]
+    if s.size == 0:
+        return 0.0
+    share = s / s[0]
+    share = share / share.sum()
+    share = share[share > 0]
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def stable_rank(singular_values: ArrayLike) -> float:
+    """Return ‖W‖_F²/‖W‖₂² = Σσ²/σ₁²: from 1 to k, 0 for a zero matrix."""
+    s = checked(singular_values)
+    return 0.0 if s[0] == 0 else float(((s / s[0]) ** 2).sum())
+
+
+def numerical_rank(
+    singular_values: ArrayLike, shape: tuple[int, int], eps: float = FLOAT32_EPS
+) -> int:
+    """Return the count of σ > max(shape)·eps·σ₁, as `numpy.linalg.matrix_rank` does.
+
+    Weights are stored with at most float32's precision, so its eps is the default.
+    """
+    s = checked(singular_values)
+    return int((s > max(shape) * eps * s[0]).sum())
+
+
+def energy_without_smallest(singular_values: ArrayLike, count: int) -> float:
+    """Return the share of Σσ² left without the `count` smallest values; 1 for a zero matrix."""
+    s = checked(singular_values)
+    if not 0 <= count <= s.size:
+        raise ModelError("removal_too_large", count=count, limit=s.size)
+    if s[0] == 0:
+        return 1.0
+    return 0.0 if count == s.size else float(energy_fraction(s)[s.size - count - 1])
+
+
+def checked(singular_values: ArrayLike) -> Values:
+    """Return the values as a float64 vector; `ModelError` unless finite, ≥ 0 and descending."""
+    s = np.asarray(singular_values, dtype=np.float64)
+    good = s.ndim == 1 and s.size > 0 and bool(np.isfinite(s).all())
+    if not good or s[-1] < 0 or bool((np.diff(s) > 0).any()):
+        raise ModelError("spectrum_invalid", shape=str(s.shape))
+    return s
+
+
+def singular_values(weight: torch.Tensor) -> Values:
+    """Return a matrix's exact singular values in float64, descending (LAPACK's gesdd).
+
+    Raises `ModelError` for anything but a matrix of finite values.
+    """
+    import torch
+
+    if weight.ndim != 2 or weight.numel() == 0:
+        raise ModelError("not_a_matrix", shape=str(tuple(weight.shape)))
+    if not bool(torch.isfinite(weight).all()):
+        raise ModelError("model_not_finite", name="weight", model=str(tuple(weight.shape)))
+    values = torch.linalg.svdvals(weight.detach().to("cpu", torch.float64))
+    return np.asarray(values.clamp(min=0).numpy(), dtype=np.float64)
+
+
+def analyse(
+    source: ModelSource,
+    progress: Callable[[int, int, str], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[Spectrum]:
+    """Return the spectrum of every linear weight, reading one matrix at a time.
+
+    `progress(done, total, module)` is called before the first matrix and after each one; when
+    `should_stop()` says so, the spectra found so far are returned. Raises `ModelError` for a model
+    without linear weights and for NaN or infinity.
+    """
+    weights = linear_weights(source)
+    if not weights:
+        raise ModelError("model_no_linear", name=source.name)
+    report = progress or (lambda _done, _total, _module: None)
+    report(0, len(weights), weights[0].module)
+    spectra: list[Spectrum] = []
+    for info in weights:
+        if should_stop():
+            break
+        spectra.append(_spectrum(info, singular_values(read_weight(source, info.name))))
+        report(len(spectra), len(weights), info.module)
+    return spectra
+
+
+def _spectrum(info: WeightInfo, values: Values) -> Spectrum:
+    return Spectrum(info.name, info.module, info.layer, info.kind, info.shape, values)
+
+
+def spectrum_key(source: ModelSource) -> str:
+    """Return the job's key: the same content is analysed once, whatever its name."""
+    return f"spectrum:{source.sha256}"
+
+
+def save_spectra(path: Path, spectra: Sequence[Spectrum]) -> None:
+    """Write an npz whose keys are the module names, and what they are in a JSON file beside it.
+
+    Each file appears complete or not at all; the npz comes last, so where it is, both are.
+    """
+    facts = [
+        {"name": s.name, "module": s.module, "layer": s.layer, "kind": s.kind, "shape": s.shape}
+        for s in spectra
+    ]
+    _write(path.with_suffix(".json"), json.dumps(facts, ensure_ascii=False).encode())
+    _write(path, spectra_npz(spectra))
+
+
+def load_spectra(path: Path) -> list[Spectrum]:
+    """Return what `save_spectra` wrote, in its order; pickled content is refused."""
+    try:
+        facts = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        with np.load(path, allow_pickle=False) as arrays:
+            return [
+                Spectrum(
+                    name=str(fact["name"]),
+                    module=str(fact["module"]),
+                    layer=fact["layer"],
+                    kind=str(fact["kind"]),
+                    shape=(int(fact["shape"][0]), int(fact["shape"][1])),
+                    singular_values=checked(arrays[fact["module"]]),
+                )
+                for fact in facts
+            ]
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise ModelError("spectra_unreadable", path=str(path), detail=str(error)) from error
+
+
+def spectra_npz(spectra: Sequence[Spectrum]) -> bytes:
+    """Return the npz file's bytes: one float64 vector per module name."""
+    stream = io.BytesIO()
+    arrays = {spectrum.module: spectrum.singular_values for spectrum in spectra}
+    np.savez(stream, allow_pickle=False, **arrays)
+    return stream.getvalue()
+
+
+def spectra_csv(spectra: Sequence[Spectrum]) -> str:
+    """Return one line per singular value: its weight, its number, σ and the cumulative energy."""
+    stream = io.StringIO()
+    table = csv.writer(stream, lineterminator="\n")
+    header = (
+        "module",
+        "layer",
+        "kind",
+        "out",
+        "in",
+        "component",
+        "singular_value",
+        "energy_fraction",
+    )
+    table.writerow(header)
+    table.writerows(row for spectrum in spectra for row in _rows(spectrum))
+    return stream.getvalue()
+
+
+def _rows(spectrum: Spectrum) -> Iterator[tuple[object, ...]]:
+    energies = energy_fraction(spectrum.singular_values)
+    layer = "" if spectrum.layer is None else spectrum.layer
+    head = (_cell(spectrum.module), layer, _cell(spectrum.kind), *spectrum.shape)
+    pairs = zip(spectrum.singular_values, energies, strict=True)
+    for number, (value, energy) in enumerate(pairs, start=1):
+        yield (*head, number, repr(float(value)), repr(float(energy)))
+
+
+def _cell(name: str) -> str:
+    # A tensor may be named like a spreadsheet formula.
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
+
+
+def _write(path: Path, content: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    os.replace(part, path)  # noqa: PTH105 (the atomic call itself)

@@ -1,0 +1,351 @@
+"""Study, Arm, Protocol, Gates and Prices: one PoC as frozen records that a TOML file can hold.
+
+Every record is checked where it is made; a wrong value raises `StudyError` with what was got and wanted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from kasa.errors import StudyError
+
+METHODS = ("kasa", "lora", "frozen_head", "tfidf")
+TUNED_METHODS = ("kasa", "lora")
+METRICS = ("accuracy", "macro_f1")
+
+
+def check(*, condition: bool, name: str, got: object, wanted: str) -> None:
+    """Raise `StudyError` with the setting's name, what was got and what is wanted."""
+    if not condition:
+        raise StudyError("bad_setting", name=name, got=repr(got), wanted=wanted)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _real(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One method with its settings.
+
+    `rank` is the adapter rank r; `alpha` scales ΔW by alpha/r and defaults to 2r; `removed_components`
+    is KaSA's number of deleted singular triplets per matrix and defaults to r (paper), with 0 a control;
+    `beta` and `gamma` weigh the two regularisers *averaged over the adapted matrices*.
+    `target_modules` names the adapted linear layers; empty means the architecture's usual q and v.
+    """
+
+    method: str
+    rank: int = 8
+    alpha: float | None = None
+    removed_components: int | None = None
+    beta: float = 1e-4
+    gamma: float = 1e-3
+    target_modules: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check every setting."""
+        object.__setattr__(self, "target_modules", tuple(self.target_modules))
+        check(
+            condition=self.method in METHODS,
+            name="arms.method",
+            got=self.method,
+            wanted=" | ".join(METHODS),
+        )
+        check(
+            condition=_whole(self.rank) and 1 <= self.rank <= 1024,  # noqa: PLR2004
+            name="arms.rank",
+            got=self.rank,
+            wanted="1 … 1024",
+        )
+        check(
+            condition=self.alpha is None or (_real(self.alpha) and self.alpha > 0),
+            name="arms.alpha",
+            got=self.alpha,
+            wanted="> 0",
+        )
+        removed = self.removed_components
+        check(
+            condition=removed is None or (_whole(removed) and removed >= 0),
+            name="arms.removed_components",
+            got=removed,
+            wanted=">= 0",
+        )
+        for name in ("beta", "gamma"):
+            value = getattr(self, name)
+            check(
+                condition=_real(value) and value >= 0, name=f"arms.{name}", got=value, wanted=">= 0"
+            )
+
+    @property
+    def scale_alpha(self) -> float:
+        """LoRA's alpha, 2r unless it was set."""
+        return 2.0 * self.rank if self.alpha is None else float(self.alpha)
+
+    @property
+    def components_to_remove(self) -> int:
+        """Singular triplets that KaSA deletes per matrix: r unless it was set."""
+        return self.rank if self.removed_components is None else self.removed_components
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the arm trains adapters, so that the learning-rate grid is its budget."""
+        return self.method in TUNED_METHODS
+
+    @property
+    def slug(self) -> str:
+        """A short name for files and tables, for example kasa-r8."""
+        return f"{self.method}-r{self.rank}" if self.tuned else self.method
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Where the rows are and which columns hold text, label and (optionally) the part they belong to."""
+
+    path: str
+    text: str
+    label: str
+    split: str | None = None
+    sha256: str | None = None
+
+    @property
+    def chosen(self) -> bool:
+        """Whether a file has been chosen; a draft begins without one."""
+        return bool(self.path)
+
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "quick": {"seeds": (0,), "learning_rates": (1e-3, 3e-3), "epochs": 4},
+    "standard": {"seeds": (0, 1, 2), "learning_rates": (1e-3, 3e-3, 5e-3), "epochs": 6},
+    "thorough": {
+        "seeds": (0, 1, 2, 3, 4),
+        "learning_rates": (3e-4, 1e-3, 3e-3, 5e-3),
+        "epochs": 10,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How every arm is tuned and judged: the same grid, epochs and seeds for all of them.
+
+    Empty `seeds`, `learning_rates` and zero `epochs` take the profile's values.
+    `validation_fraction` and `test_fraction` are shares of the usable rows.
+    """
+
+    profile: str = "standard"
+    seeds: tuple[int, ...] = ()
+    learning_rates: tuple[float, ...] = ()
+    epochs: int = 0
+    batch_size: int = 16
+    max_length: int = 128
+    validation_fraction: float = 0.2
+    test_fraction: float = 0.25
+    split_seed: int = 0
+    equivalence_margin: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Fill in the profile's values and check every setting."""
+        check(
+            condition=self.profile in PROFILES,
+            name="protocol.profile",
+            got=self.profile,
+            wanted=" | ".join(PROFILES),
+        )
+        preset = PROFILES[self.profile]
+        object.__setattr__(self, "seeds", tuple(self.seeds) or preset["seeds"])
+        rates = tuple(self.learning_rates) or preset["learning_rates"]
+        object.__setattr__(self, "learning_rates", tuple(float(rate) for rate in rates))
+        object.__setattr__(self, "epochs", self.epochs or preset["epochs"])
+        self._check()
+
+    def _check(self) -> None:
+        rules: list[tuple[str, bool, str]] = [
+            ("seeds", all(_whole(s) and s >= 0 for s in self.seeds), "whole numbers >= 0"),
+            ("seeds", len(set(self.seeds)) == len(self.seeds), "different numbers"),
+            ("learning_rates", all(0 < rate < 1 for rate in self.learning_rates), "between 0 and 1"),
+            ("epochs", _whole(self.epochs) and 1 <= self.epochs <= 1000, "1 … 1000"),  # noqa: PLR2004
+            ("batch_size", _whole(self.batch_size) and 1 <= self.batch_size <= 1024, "1 … 1024"),  # noqa: PLR2004
+            ("max_length", _whole(self.max_length) and 8 <= self.max_length <= 8192, "8 … 8192"),  # noqa: PLR2004
+            ("validation_fraction", 0 < self.validation_fraction < 1, "between 0 and 1"),
+            ("test_fraction", 0 < self.test_fraction < 1, "between 0 and 1"),
+            (
+                "test_fraction",
+                self.validation_fraction + self.test_fraction < 0.9,  # noqa: PLR2004
+                "together with validation_fraction below 0.9",
+            ),
+            ("split_seed", _whole(self.split_seed) and self.split_seed >= 0, ">= 0"),
+            ("equivalence_margin", 0 <= self.equivalence_margin < 1, "between 0 and 1"),
+        ]
+        for name, good, wanted in rules:
+            check(condition=good, name=f"protocol.{name}", got=getattr(self, name), wanted=wanted)
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Requirements the verdict is held against; None means no requirement."""
+
+    metric: str = "accuracy"
+    metric_min: float | None = None
+    train_minutes_max: float | None = None
+    peak_memory_gb_max: float | None = None
+    money_max: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check every gate."""
+        check(
+            condition=self.metric in METRICS,
+            name="gates.metric",
+            got=self.metric,
+            wanted=" | ".join(METRICS),
+        )
+        for gate in fields(self)[1:]:
+            value = getattr(self, gate.name)
+            good = value is None or (_real(value) and value > 0)
+            check(condition=good, name=f"gates.{gate.name}", got=value, wanted="> 0")
+        good = self.metric_min is None or self.metric_min <= 1
+        check(condition=good, name="gates.metric_min", got=self.metric_min, wanted="<= 1")
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What a machine hour costs, in an ISO 4217 currency."""
+
+    currency: str = "JPY"
+    machine_per_hour: float = 350.0
+
+    def __post_init__(self) -> None:
+        """Check the price and the currency's form."""
+        good = len(self.currency) == 3 and self.currency.isalpha() and self.currency.isupper()  # noqa: PLR2004
+        check(condition=good, name="prices.currency", got=self.currency, wanted="JPY, USD, EUR, …")
+        price = self.machine_per_hour
+        check(
+            condition=_real(price) and price >= 0,
+            name="prices.machine_per_hour",
+            got=price,
+            wanted=">= 0",
+        )
+
+
+DEFAULT_ARMS = (Arm("kasa"), Arm("lora"), Arm("frozen_head"), Arm("tfidf"))
+
+
+@dataclass(frozen=True)
+class Study:
+    """One PoC: base model, data, arms, protocol, gates and prices."""
+
+    title: str
+    model: str
+    data: DataSpec
+    arms: tuple[Arm, ...] = DEFAULT_ARMS
+    protocol: Protocol = field(default_factory=Protocol)
+    gates: Gates = field(default_factory=Gates)
+    prices: Prices = field(default_factory=Prices)
+
+    def __post_init__(self) -> None:
+        """Check that there are arms and that no two are the same."""
+        object.__setattr__(self, "arms", tuple(self.arms))
+        check(condition=bool(self.arms), name="arms", got=[], wanted="at least one [[arms]]")
+        different = len(set(self.arms)) == len(self.arms)
+        slugs = [arm.slug for arm in self.arms]
+        check(condition=different, name="arms", got=slugs, wanted="arms that differ")
+        check(condition=bool(self.title.strip()), name="title", got=self.title, wanted="some text")
+
+    def arm_names(self) -> tuple[str, ...]:
+        """Return a unique short name per arm, in order: kasa-r8, lora-r8, kasa-r8-2, …"""
+        names: list[str] = []
+        for arm in self.arms:
+            taken = sum(arm.slug == other.slug for other in self.arms[: len(names)])
+            names.append(f"{arm.slug}-{taken + 1}" if taken else arm.slug)
+        return tuple(names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the study as plain JSON-ready values; settings that are None are left out."""
+        return _without_none(json.loads(json.dumps(asdict(self))))
+
+    def to_toml(self) -> str:
+        """Return the study file's text; `study_from_dict(tomllib.loads(text))` is the study again."""
+        return tomli_w.dumps(self.to_dict())
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of everything that decides the results (not title, gates or prices).
+
+        Data with a known SHA-256 counts by its content, not by where it lies.
+        """
+        record = self.to_dict()
+        if self.data.sha256:
+            del record["data"]["path"]
+        parts = {key: record[key] for key in ("model", "data", "arms", "protocol")}
+        text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def study_from_dict(record: dict[str, Any]) -> Study:
+    """Build a study from a TOML or JSON document; unknown and missing keys raise `StudyError`."""
+    _known(record, Study, "")
+    if "data" not in record:
+        raise StudyError("missing_setting", name="data")
+    parts: dict[str, Any] = {
+        "title": record.get("title", ""),
+        "model": record.get("model", "embedded"),
+        "data": _build(DataSpec, record["data"], "data"),
+    }
+    for name, kind in (("protocol", Protocol), ("gates", Gates), ("prices", Prices)):
+        if name in record:
+            parts[name] = _build(kind, record[name], name)
+    if "arms" in record:
+        parts["arms"] = tuple(_build(Arm, arm, "arms") for arm in record["arms"])
+    return Study(**parts)
+
+
+def load_study(path: Path) -> Study:
+    """Read a study file; its data path is resolved against the file's folder, then the working one."""
+    try:
+        record = tomllib.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError as error:
+        raise StudyError("file_not_found", path=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StudyError("not_toml", path=str(path), detail=str(error)) from error
+    study = study_from_dict(record)
+    for folder in (path.parent, Path.cwd(), path.resolve().parent.parent):
+        candidate = folder / study.data.path
+        if candidate.is_file():
+            return replace(study, data=replace(study.data, path=str(candidate.resolve())))
+    raise StudyError("data_not_found", path=study.data.path, folder=str(path.parent))
+
+
+def _build(kind: type[Any], record: object, name: str) -> Any:
+    if not isinstance(record, dict):
+        raise StudyError("bad_setting", name=name, got=repr(record), wanted="a table")
+    _known(record, kind, name)
+    try:
+        return kind(**record)
+    except TypeError as error:
+        required = [f.name for f in fields(kind) if f.name not in record]
+        raise StudyError("missing_setting", name=f"{name}.{required[0]}") from error
+
+
+def _known(record: dict[str, Any], kind: type[Any], name: str) -> None:
+    wanted = [f.name for f in fields(kind)]
+    for key in record:
+        if key not in wanted:
+            full = f"{name}.{key}" if name else key
+            raise StudyError("unknown_setting", name=full, wanted=", ".join(wanted))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value

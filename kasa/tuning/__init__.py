@@ -1,0 +1,1 @@
+"""One run: its head, adapters, baselines, training and measurements."""

@@ -1,0 +1,71 @@
+"""Time and memory before anything is spent: a few measured steps, extrapolated to the whole study.
+
+A probe (kasa.jobs.estimate) measures this machine, this model and these rows; the arithmetic here is
+light, so that a page can redo it while epochs, seeds and the grid change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from kasa.study import Arm, Protocol, Study
+
+# What one probe measures does not depend on these, so changing them needs no new probe.
+FREE_SETTINGS = ("profile", "seeds", "learning_rates", "epochs", "equivalence_margin")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Expected cost of one arm: seconds and bytes of one run, and the seconds of all its seeds."""
+
+    arm: str
+    run_seconds: float
+    peak_memory_bytes: int
+    num_runs: int
+
+    @property
+    def total_seconds(self) -> float:
+        """Seconds of all the arm's runs, which go one after another."""
+        return self.run_seconds * self.num_runs
+
+
+def probe_key(study: Study) -> str:
+    """Return the job key of the probe that fits this study: model, data, arms, batch and split."""
+    record = study.to_dict()
+    protocol = {k: v for k, v in record["protocol"].items() if k not in FREE_SETTINGS}
+    data = {k: v for k, v in record["data"].items() if not (k == "path" and study.data.sha256)}
+    parts = {"model": study.model, "data": data, "arms": record["arms"], "protocol": protocol}
+    text = json.dumps(parts, sort_keys=True)
+    return f"estimate:{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+
+
+def extrapolate(study: Study, measured: dict[str, Any]) -> list[Estimate]:
+    """Return one estimate per arm from a probe's measurements.
+
+    tuned run = startup + probe of the base + L·(prepare + steps·step + epochs·validate) + test, with L
+    learning rates and steps = epochs·⌈train rows / batch⌉. Source of every figure: the probe's result.json.
+    """
+    named = zip(study.arm_names(), study.arms, strict=True)
+    return [_estimate(name, arm, study.protocol, measured) for name, arm in named]
+
+
+def _estimate(name: str, arm: Arm, protocol: Protocol, measured: dict[str, Any]) -> Estimate:
+    figures = measured["arms"][name]
+    rows = measured["rows"]
+    seconds = measured["startup_seconds"] if arm.method != "tfidf" else 0.0
+    if arm.tuned:
+        steps = protocol.epochs * -(-rows["train"] // protocol.batch_size)
+        row = measured["embed_seconds_per_row"]
+        trial = (
+            figures["prepare_seconds"]
+            + steps * figures["step_seconds"]
+            + protocol.epochs * rows["validation"] * row
+        )
+        seconds += measured["base_seconds"] + len(protocol.learning_rates) * trial
+        seconds += rows["test"] * row
+    else:
+        seconds += figures["run_seconds"]
+    return Estimate(name, seconds, figures["peak_memory_bytes"], len(protocol.seeds))

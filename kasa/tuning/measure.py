@@ -1,0 +1,176 @@
+"""Time, memory and the machine: what a number needs beside it to mean anything."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    import torch
+
+PACKAGES = ("torch", "transformers", "peft", "datasets", "scikit-learn", "numpy", "safetensors")
+ROOT = Path(__file__).resolve().parents[2]
+# Below this ratio bf16 is not worth its rounding.
+WORTHWHILE_SPEEDUP = 1.3
+
+
+@dataclass
+class Stopwatch:
+    """Seconds of one stretch of work; read `seconds` after the with-block."""
+
+    seconds: float = 0.0
+
+
+@contextmanager
+def stopwatch() -> Iterator[Stopwatch]:
+    """Measure wall-clock seconds of the with-block, waiting for a GPU's queue at both ends."""
+    _wait_for_device()
+    watch = Stopwatch()
+    start = time.perf_counter()
+    try:
+        yield watch
+    finally:
+        _wait_for_device()
+        watch.seconds = time.perf_counter() - start
+
+
+def _wait_for_device() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def memory_bytes() -> int:
+    """Return this process's resident memory (RSS) now, in bytes."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def peak_memory_bytes() -> int:
+    """Return this process's largest resident memory since it started, in bytes.
+
+    Source: getrusage(2) on Linux (kibibytes) and macOS (bytes), the peak working set on Windows.
+    """
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) if sys.platform == "darwin" else int(peak) * 1024
+
+
+def peak_cuda_bytes() -> int | None:
+    """Return the largest memory allocated on the GPU so far, or None without one."""
+    import torch
+
+    return int(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else None
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The number format of training's matrix products and how it was chosen."""
+
+    name: str
+    bf16_speedup: float
+
+
+def precision_file(run_folder: Path) -> Path:
+    """Return where a workspace keeps the number format that was chosen on this machine."""
+    return run_folder.parent.parent / "precision.json"
+
+
+def choose_precision(kept: Path) -> Precision:
+    """Return bf16 where a measured matrix product of this processor is clearly faster in it.
+
+    speed-up = seconds(fp32) / seconds(bf16) of a 512×1024 by 1024×1024 product, the best of 20 each.
+    Weights, adapters and the optimiser stay fp32; bf16 is autocast only. The answer is kept in the
+    file `kept` with the processor's name, so that every arm of a study trains in the same format.
+    """
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    if kept.is_file():
+        known = json.loads(kept.read_text("utf-8"))
+        if known["device"] == device:
+            return Precision(known["name"], known["bf16_speedup"])
+    place = "cuda" if torch.cuda.is_available() else "cpu"
+    left, right = torch.randn(512, 1024, device=place), torch.randn(1024, 1024, device=place)
+    half_left, half_right = left.bfloat16(), right.bfloat16()
+    slow = _best_seconds(lambda: left @ right)
+    fast = _best_seconds(lambda: half_left @ half_right)
+    ratio = round(slow / fast, 2)
+    chosen = Precision("bf16" if ratio >= WORTHWHILE_SPEEDUP else "fp32", ratio)
+    kept.write_text(json.dumps({"device": device, **asdict(chosen)}), "utf-8")
+    return chosen
+
+
+def _best_seconds(work: Callable[[], torch.Tensor]) -> float:
+    work()
+    seconds = []
+    for _ in range(20):
+        with stopwatch() as watch:
+            work()
+        seconds.append(watch.seconds)
+    return min(seconds)
+
+
+def conditions(started: datetime) -> dict[str, Any]:
+    """Return the versions, machine, commit and times that belong beside every measurement."""
+    return {
+        "versions": {"python": platform.python_version(), **_versions()},
+        "machine": machine(),
+        "git_commit": _git_commit(),
+        "started_at": started.isoformat(),
+        "finished_at": datetime.now(UTC).isoformat(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def machine() -> dict[str, Any]:
+    """Return the processor, its cores, memory, system and GPU."""
+    torch = sys.modules.get("torch")
+    gpu = None
+    if torch is not None and torch.cuda.is_available():
+        gpu = torch.cuda.get_device_name()
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_bytes": int(psutil.virtual_memory().total),
+        "gpu": gpu,
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git_commit() -> str | None:
+    try:
+        command = ["git", "rev-parse", "HEAD"]
+        answer = subprocess.run(  # noqa: S603
+            command, cwd=ROOT, capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

@@ -1,0 +1,1 @@
+"""What the evidence says about two arms, and what it costs."""

@@ -1,0 +1,293 @@
+"""Everything a page, a report or `compare --json` says about one study, gathered once from the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import PurePath
+from typing import Any, Protocol
+
+import pandas as pd
+
+from kasa.runs.records import FinishedRun, RunRecord, StudyRecord
+from kasa.study import METHODS, METRICS, Study
+from kasa.verdict.compare import ArmSummary, Verdict, compare, disagreements, summarise
+from kasa.verdict.gates import GateResult, check_gates
+
+PARTS = ("train", "validation", "test")
+CLOCK = ("started_at", "finished_at")
+
+
+class EvidenceStore(Protocol):
+    """What `gather` asks of a store."""
+
+    def study(self, study_id: str) -> StudyRecord:
+        """Return the study."""
+        ...
+
+    def runs(self, study_id: str) -> list[RunRecord]:
+        """Return its runs, whatever their status."""
+        ...
+
+    def finished_runs(self, study_id: str) -> list[FinishedRun]:
+        """Return the measurements of its finished runs."""
+        ...
+
+    def rows(self, study_id: str) -> pd.DataFrame:
+        """Return its usable rows: row, text, label, part."""
+        ...
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """The data of a study: file name without its folder, columns, rows per part, rows per label."""
+
+    file: str
+    text_column: str
+    label_column: str
+    num_rows: dict[str, int]
+    num_per_label: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One study with its runs, summaries, verdicts and gates.
+
+    `verdicts` holds every pair of arms with a seed in common, for the study's gate metric first and then the
+    other: KaSA against LoRA, tuned arms against the frozen base, all against TF-IDF, then the rest.
+    `conditions` are the ones all runs share, by dotted name; `differing` maps the others to value -> run ids.
+    """
+
+    record: StudyRecord
+    runs: tuple[RunRecord, ...]
+    finished: tuple[FinishedRun, ...]
+    summaries: tuple[ArmSummary, ...]
+    verdicts: tuple[Verdict, ...]
+    gates: tuple[GateResult, ...]
+    data: DataFacts
+    disagreements: pd.DataFrame
+    conditions: dict[str, Any]
+    differing: dict[str, dict[str, tuple[str, ...]]]
+
+    @property
+    def study(self) -> Study:
+        """The study's settings."""
+        return self.record.study
+
+    @property
+    def metric(self) -> str:
+        """The metric that decides: the gates' metric."""
+        return self.study.gates.metric
+
+    @property
+    def failed(self) -> tuple[RunRecord, ...]:
+        """Runs that ended without a result."""
+        return tuple(run for run in self.runs if run.status in {"failed", "cancelled", "lost"})
+
+    @property
+    def active(self) -> tuple[RunRecord, ...]:
+        """Runs that wait or work."""
+        return tuple(run for run in self.runs if run.active)
+
+    @property
+    def missing_arms(self) -> tuple[str, ...]:
+        """Arms of the study without a single finished run."""
+        done = {summary.arm for summary in self.summaries}
+        return tuple(arm for arm in self.study.arm_names() if arm not in done)
+
+    @property
+    def indicative(self) -> bool:
+        """Whether some arm with results has one seed only."""
+        return any(summary.num_seeds == 1 for summary in self.summaries)
+
+    def verdict(self, a: str, b: str, metric: str | None = None) -> Verdict | None:
+        """Return the verdict on arm a against arm b, if there is one."""
+        wanted = (a, b, metric or self.metric)
+        return next((v for v in self.verdicts if (v.a, v.b, v.metric) == wanted), None)
+
+
+def gather(store: EvidenceStore, study_id: str) -> Evidence:
+    """Return the evidence of a started study as it stands now, finished or not.
+
+    Raises `StoreError` for an unknown study and for one that was not started.
+    """
+    record = store.study(study_id)
+    return build_evidence(
+        record, store.runs(study_id), store.finished_runs(study_id), store.rows(study_id)
+    )
+
+
+def build_evidence(
+    record: StudyRecord,
+    runs: Sequence[RunRecord],
+    finished: Sequence[FinishedRun],
+    rows: pd.DataFrame,
+) -> Evidence:
+    """Return the evidence from a study's records; arms in the study's order, seeds ascending."""
+    order = {arm: place for place, arm in enumerate(record.study.arm_names())}
+    ordered = sorted(finished, key=lambda run: (order[run.arm], run.seed))
+    summaries = summarise(ordered)
+    common, differing = split_conditions(ordered)
+    return Evidence(
+        record=record,
+        runs=tuple(runs),
+        finished=tuple(ordered),
+        summaries=tuple(summaries),
+        verdicts=tuple(_verdicts(record.study, ordered)),
+        gates=tuple(check_gates(record.study, summaries, ordered)),
+        data=_data_facts(record.study, rows),
+        disagreements=disagreements(ordered, rows),
+        conditions=common,
+        differing=differing,
+    )
+
+
+def pairs(study: Study, arms: Sequence[str]) -> list[tuple[str, str]]:
+    """Return every pair of `arms` once, the method with the bigger claim first, in order of interest.
+
+    KaSA before LoRA before the frozen base before TF-IDF; KaSA against LoRA of the same rank leads.
+    """
+    settings = dict(zip(study.arm_names(), study.arms, strict=True))
+    ranked = sorted(arms, key=lambda arm: METHODS.index(settings[arm].method))
+
+    def interest(pair: tuple[str, str]) -> tuple[int, bool]:
+        a, b = (settings[arm] for arm in pair)
+        kinds = [("kasa", "lora"), ("kasa", "frozen_head"), ("lora", "frozen_head")]
+        kinds += [(method, "tfidf") for method in METHODS]
+        methods = (a.method, b.method)
+        place = kinds.index(methods) if methods in kinds else len(kinds)
+        return place, a.rank != b.rank
+
+    return sorted(combinations(ranked, 2), key=interest)
+
+
+def _verdicts(study: Study, runs: list[FinishedRun]) -> Iterator[Verdict]:
+    by_arm: dict[str, list[FinishedRun]] = {}
+    for run in runs:
+        by_arm.setdefault(run.arm, []).append(run)
+    metrics = sorted(METRICS, key=lambda metric: metric != study.gates.metric)
+    for metric in metrics:
+        for a, b in pairs(study, list(by_arm)):
+            if {run.seed for run in by_arm[a]} & {run.seed for run in by_arm[b]}:
+                yield compare(by_arm[a], by_arm[b], metric, study.protocol.equivalence_margin)
+
+
+def _data_facts(study: Study, rows: pd.DataFrame) -> DataFacts:
+    # A Windows path must lose its folders on Linux too.
+    name = PurePath(study.data.path.replace("\\", "/")).name
+    parts = rows["part"].value_counts()
+    return DataFacts(
+        file=name,
+        text_column=study.data.text,
+        label_column=study.data.label,
+        num_rows={part: int(parts.get(part, 0)) for part in PARTS},
+        num_per_label={str(k): int(n) for k, n in rows["label"].value_counts().items()},
+    )
+
+
+def split_conditions(
+    runs: Sequence[FinishedRun],
+) -> tuple[dict[str, Any], dict[str, dict[str, tuple[str, ...]]]]:
+    """Return the conditions that all runs which recorded them share, and the others as value -> run ids.
+
+    Names are dotted (machine.cores); times of day are left out.
+    """
+    flat = {run.id: dict(_flatten(run.conditions)) for run in runs}
+    names = dict.fromkeys(name for facts in flat.values() for name in facts)
+    common: dict[str, Any] = {}
+    differing: dict[str, dict[str, tuple[str, ...]]] = {}
+    for name in names:
+        # A baseline has no training precision, for instance: what a run did not record cannot differ.
+        known = {run_id: facts[name] for run_id, facts in flat.items() if name in facts}
+        by_value: dict[str, list[str]] = {}
+        for run_id, value in known.items():
+            by_value.setdefault(_shown(value), []).append(run_id)
+        if len(by_value) == 1:
+            common[name] = next(iter(known.values()))
+        else:
+            differing[name] = {value: tuple(ids) for value, ids in by_value.items()}
+    return common, differing
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        elif name not in CLOCK and value is not None:
+            yield prefix + name, value
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def evidence_to_dict(evidence: Evidence) -> dict[str, Any]:
+    """Return the evidence as one JSON-ready document: the last line of `run --json` and `compare --json`."""
+    measured = {run.id: run for run in evidence.finished}
+    return {
+        "study": evidence.record.id,
+        "title": evidence.study.title,
+        "metric": evidence.metric,
+        "indicative": evidence.indicative,
+        "runs": [_run_to_dict(run, measured.get(run.id)) for run in evidence.runs],
+        "arms": [_arm_to_dict(summary) for summary in evidence.summaries],
+        "missing_arms": list(evidence.missing_arms),
+        "verdicts": [_verdict_to_dict(verdict) for verdict in evidence.verdicts],
+        "gates": [
+            {
+                name: getattr(gate, name)
+                for name in ("arm", "gate", "required", "measured", "status")
+            }
+            for gate in evidence.gates
+        ],
+        "rows": evidence.data.num_rows,
+        "conditions": evidence.conditions,
+        "differing_conditions": {
+            name: {value: list(ids) for value, ids in values.items()}
+            for name, values in evidence.differing.items()
+        },
+    }
+
+
+RUN_MEASURES = (
+    "metrics",
+    "validation",
+    "selected",
+    "prepare_seconds",
+    "train_seconds",
+    "evaluate_seconds",
+    "total_seconds",
+    "baseline_memory_bytes",
+    "peak_memory_bytes",
+    "num_trainable_params",
+    "num_total_params",
+)
+
+
+def _run_to_dict(run: RunRecord, measured: FinishedRun | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "id": run.id,
+        "arm": run.arm,
+        "method": run.method,
+        "seed": run.seed,
+        "status": run.status,
+    }
+    if measured is not None:
+        facts |= {name: getattr(measured, name) for name in RUN_MEASURES}
+    if run.error is not None:
+        facts["error"] = {"code": run.error.code, "message": run.error.message("en")}
+    return facts
+
+
+def _arm_to_dict(summary: ArmSummary) -> dict[str, Any]:
+    facts = {name: value for name, value in vars(summary).items() if name != "metrics"}
+    facts["metrics"] = {name: vars(metric) for name, metric in summary.metrics.items()}
+    lists: dict[str, Any] = json.loads(json.dumps(facts))
+    return lists
+
+
+def _verdict_to_dict(verdict: Verdict) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(json.dumps(vars(verdict)))
+    return facts

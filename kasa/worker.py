@@ -1,0 +1,66 @@
+"""`python -m kasa.worker RUN_ID`: one run, one process; its end is written by itself where it can."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+from kasa.errors import KasaError, TrainingError
+from kasa.runs.files import read_json, write_json
+from kasa.runs.job import Job, JobCancelled
+from kasa.runs.store import Store
+
+KINDS = ("run", "spectrum", "estimate")
+
+
+def work(store: Store, run_id: str) -> bool:
+    """Carry out one run and record how it ended; True when it finished."""
+    record = store.run(run_id)
+    config = read_json(record.folder / "config.json")
+    job = Job(
+        id=run_id,
+        kind=record.kind,
+        config=config,
+        folder=record.folder,
+        asked_to_stop=lambda: store.run(run_id).status == "stopping",
+    )
+    try:
+        result = _execute(job)
+    except JobCancelled:
+        store.mark(run_id, "cancelled")
+        return False
+    except Exception as error:  # noqa: BLE001 - whatever happened, the page must show it
+        traceback.print_exc()
+        store.mark(run_id, "failed", error=_explained(error, job))
+        return False
+    write_json(record.folder / "result.json", result)
+    store.mark(run_id, "finished")
+    return True
+
+
+def _execute(job: Job) -> dict[str, Any]:
+    if job.kind not in KINDS:
+        raise TrainingError("unknown_kind", kind=job.kind)
+    module = importlib.import_module(f"kasa.jobs.{job.kind}")
+    started = datetime.now(UTC)
+    measured = module.execute(job)
+    from kasa.tuning.measure import conditions  # after the job: it has paid for importing torch
+
+    found = measured.pop("conditions", {})
+    return {"asked": job.config, "measured": measured, "conditions": conditions(started) | found}
+
+
+def _explained(error: Exception, job: Job) -> KasaError:
+    if isinstance(error, KasaError):
+        return error
+    if isinstance(error, MemoryError) or "not enough memory" in str(error).lower():
+        return TrainingError("out_of_memory")
+    detail = f"{type(error).__name__}: {error}"[:400]
+    return TrainingError("unexpected", detail=detail, log=str(job.folder / "log.txt"))
+
+
+if __name__ == "__main__":
+    sys.exit(0 if work(Store(), sys.argv[1]) else 1)

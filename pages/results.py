@@ -1,0 +1,134 @@
+import streamlit as st
+
+from app import state
+from app.components import empty_state, next_step, page_header, plain, run_progress
+from app.evidence import current_evidence
+from app.i18n import t, text
+from app.verdicts import show_chart, show_headline, show_table
+from kasa.report import plots
+from kasa.report.headline import headline
+from kasa.report.labels import arm_labels
+from kasa.report.sections import (
+    MOST_EXAMPLES,
+    arms_table,
+    failure_sentences,
+    gates_table,
+    ordered_metrics,
+    verdicts_table,
+)
+from kasa.verdict.evidence import Evidence
+
+
+@st.fragment(run_every=2)
+def watch(study_id: str, seen: int) -> None:
+    """Show the runs under way; a run that ends redraws the page."""
+    runs = state.store().runs(study_id)
+    active = [run for run in runs if run.active]
+    run_progress(active)
+    if len(active) != seen:
+        st.rerun()
+
+
+def choose(label: str, options: list[str], names: dict[str, str], key: str) -> str:
+    """Let the person pick one of several views."""
+    return str(st.selectbox(label, options, format_func=names.__getitem__, key=key))
+
+
+def show_arms(evidence: Evidence, metric: str) -> None:
+    st.subheader(t("report.section.arms"), anchor=False)
+    show_table(arms_table(evidence, text()), "arms_table")
+    st.caption(plain(t("report.arms_note")))
+    left, right = st.columns(2)
+    with left:
+        show_chart(plots.metric_dots(evidence, text(), metric), "dots_chart")
+    if evidence.verdicts:
+        with right:
+            show_chart(plots.differences(evidence, text(), metric), "differences_chart")
+        with st.expander(t("results.all_pairs")):
+            show_table(verdicts_table(evidence, text(), metric), "verdicts_table")
+
+
+def show_tradeoff(evidence: Evidence, metric: str) -> None:
+    st.subheader(t("report.section.tradeoff"), anchor=False)
+    costs = [measure.name for measure in plots.cost_measures(evidence)]
+    names = {cost: t(f"metrics.{cost}") for cost in costs}
+    cost = choose(t("report.choose.cost"), costs, names, "tradeoff_cost")
+    show_chart(plots.tradeoff(evidence, text(), metric, cost), "tradeoff_chart")
+
+
+def show_confusion(evidence: Evidence) -> None:
+    st.subheader(t("report.section.confusion"), anchor=False)
+    arms = [arm.arm for arm in evidence.summaries]
+    names = arm_labels(evidence.study, text())
+    arm = choose(t("report.choose.arm"), arms, names, "confusion_arm")
+    show_chart(plots.confusion(evidence, text(), arm), "confusion_chart")
+
+
+def show_examples(evidence: Evidence) -> None:
+    st.subheader(t("report.section.examples"), anchor=False)
+    table, rows = evidence.disagreements, evidence.data.num_rows["test"]
+    counts = {"count": text().number(len(table)), "rows": text().number(rows)}
+    st.markdown(t("report.examples_note", **counts))
+    if table.empty:
+        return
+    columns = {name: t(f"report.column.{name}") for name in ("row", "text", "label")}
+    shown = table.rename(columns=columns | arm_labels(evidence.study, text(), short=True))
+    height = 36 * (min(len(shown), MOST_EXAMPLES // 2) + 1)
+    st.dataframe(shown, hide_index=True, key="examples_table", height=height)
+
+
+def show_failures(evidence: Evidence) -> None:
+    reasons = list(failure_sentences(evidence, text()))
+    if reasons:
+        st.subheader(t("results.failed"), anchor=False)
+        st.markdown("\n".join(f"- {plain(reason)}" for reason in reasons))
+        st.caption(t("results.failed_do"))
+
+
+def show_results(evidence: Evidence) -> None:
+    show_headline(headline(evidence, text()))
+    if evidence.gates:
+        st.subheader(t("report.section.gates"), anchor=False)
+        show_table(gates_table(evidence, text()), "gates_table")
+        st.caption(plain(t("report.gates_note")))
+    metrics = ordered_metrics(evidence)
+    names = {name: t(f"metrics.{name}") for name in metrics}
+    metric = choose(t("report.choose.metric"), metrics, names, "metric")
+    show_arms(evidence, metric)
+    left, right = st.columns(2)
+    with left:
+        show_tradeoff(evidence, metric)
+    with right:
+        show_confusion(evidence)
+    if len(evidence.summaries) > 1:
+        show_examples(evidence)
+    losses = plots.loss_curves(evidence, text())
+    if losses:
+        with st.expander(t("report.section.training")):
+            show_chart(losses, "loss_chart")
+
+
+def main() -> None:
+    page_header("results.title", "results.lead")
+    evidence = current_evidence()
+    if evidence is None:
+        record = state.current_study()
+        name, page = ("no_study", "home") if record is None else ("not_started", "experiment")
+        empty_state(t(f"results.{name}"), t(f"results.{name}_button"), f"pages/{page}.py")
+        return
+    if evidence.summaries:
+        show_results(evidence)
+    elif evidence.active:
+        st.info(t("results.waiting"))
+    else:
+        button = t("results.nothing_finished_button")
+        empty_state(t("results.nothing_finished"), button, "pages/experiment.py")
+    if evidence.active:
+        st.subheader(t("results.under_way"), anchor=False)
+        watch(evidence.record.id, len(evidence.active))
+    show_failures(evidence)
+    if evidence.summaries:
+        next_step("shell.next.report", "pages/report.py")
+
+
+main()

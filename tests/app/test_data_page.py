@@ -1,0 +1,155 @@
+"""The Data page through AppTest: samples, uploads, problems, the split, and what is saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from kasa.runs.store import Store
+from kasa.study import DataSpec, Study
+
+MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
+pytestmark = pytest.mark.usefixtures("workspace")
+
+
+def open_page(lang: str = "en", study: str | None = None) -> AppTest:
+    app = AppTest.from_file(str(MAIN), default_timeout=60)
+    app.query_params["lang"] = lang
+    if study:
+        app.query_params["study"] = study
+    app.run()
+    return checked(app.switch_page("../pages/data.py").run())
+
+
+def checked(app: AppTest) -> AppTest:
+    assert [each.value for each in app.exception] == []
+    return app
+
+
+def metrics(app: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def own_rows(count: int = 60) -> bytes:
+    lines = [f"pump number {i} leaks oil,{'ab'[i % 2]},{'x' * (i % 3)}" for i in range(count)]
+    lines[3] = lines[2]
+    lines[4] = ",a,"
+    return ("本文,区分,<b>*other*</b>\n" + "\n".join(lines) + "\n").encode("cp932")
+
+
+def upload(app: AppTest, name: str, content: bytes) -> AppTest:
+    checked(app.segmented_control(key="data_source").set_value("own").run())
+    return checked(app.file_uploader(key="data_upload").upload(name, content).run())
+
+
+@pytest.mark.parametrize(
+    ("lang", "text", "label", "readable"),
+    [("en", "text", "crew", True), ("ja", "所見", "不良区分", False)],
+)
+def test_the_sample_in_the_persons_language(
+    lang: str, text: str, label: str, readable: bool
+) -> None:
+    app = open_page(lang)
+    boxes = {box.key.split("_")[1]: box.value for box in app.selectbox}
+    assert boxes == {"text": text, "label": label, "split": None}
+    # The embedded model knows English; a plain warning says that it cannot read Japanese.
+    assert bool(app.warning) is not readable
+    assert len(app.get("plotly_chart")) == 1
+    app.button(key="data_save").click().run()
+    (record,) = Store().studies()
+    assert (record.study.data.text, record.study.data.label) == (text, label)
+    assert Path(record.study.data.path).parent.name == record.study.data.sha256
+    assert Path(record.study.data.path).is_file()
+
+
+def test_own_file_in_cp932_with_its_problems() -> None:
+    app = upload(open_page(), "工程記録.csv", own_rows())
+    captions = " ".join(caption.value for caption in app.caption)
+    assert "60 rows, 3 columns" in captions
+    assert "CP932" in captions
+    (problems,) = [frame.value for frame in app.dataframe if "Problem" in frame.value.columns]
+    assert problems[["Problem", "Rows", "Row numbers"]].to_numpy().tolist() == [
+        ["No text", 1, "6"],
+        ["Duplicate", 1, "5"],
+    ]
+    assert metrics(app)["Test"] == "14 rows"  # a quarter of 58
+    app.button(key="data_save").click().run()
+    (record,) = Store().studies()
+    assert record.study.title == "Can a model sort 工程記録?"
+    assert record.study.data.label == "区分"
+
+
+def test_a_bad_upload_is_explained_and_nothing_is_lost(workspace: Path) -> None:
+    app = upload(open_page(), "good.csv", own_rows())
+    app.file_uploader(key="data_upload").upload("bad.xlsx", b"PK\x03\x04 cut off").run()
+    checked(app)
+    (error,) = app.error
+    assert "Excel file cannot be read" in error.value.replace("\\", "")
+    assert "60 rows" in " ".join(caption.value for caption in app.caption)
+    assert {path.name for path in workspace.glob("datasets/*/*")} >= {"good.csv"}
+    assert not list(workspace.glob("datasets/*/bad*"))
+
+
+def test_shares_and_columns_change_the_draft_and_keep_the_rest() -> None:
+    store = Store()
+    draft = store.create_study(Study("mine", "embedded", DataSpec("", "", "")))
+    app = upload(open_page(study=draft), "rows.csv", own_rows())
+    app.slider(key="data_test_share").set_value(40).run()
+    app.slider(key="data_validation_share").set_value(10).run()
+    sizes = metrics(checked(app))
+    # 58 usable rows: 40 % are 23.2, and 10 % are 5.8.
+    assert (sizes["Test"], sizes["Validation"], sizes["Training"]) == (
+        "23 rows",
+        "6 rows",
+        "29 rows",
+    )
+    app.text_input[0].set_value("Leaks").run()
+    app.button(key="data_save").click().run()
+    study = store.study(draft).study
+    assert (study.title, study.model) == ("Leaks", "embedded")
+    assert (study.protocol.test_fraction, study.protocol.validation_fraction) == (0.4, 0.1)
+    # Opened again, the page shows what was saved and leads on.
+    again = open_page(study=draft)
+    assert again.segmented_control(key="data_source").value == "own"
+    assert metrics(again)["Test"] == "23 rows"
+    assert again.text_input[0].value == "Leaks"
+    assert again.button(key="next_step").label
+
+
+def test_the_same_column_twice_is_not_accepted() -> None:
+    app = upload(open_page(), "rows.csv", own_rows())
+    label = next(box for box in app.selectbox if box.key.startswith("data_label"))
+    label.set_value("本文").run()
+    assert "different columns" in checked(app).warning[0].value
+    assert not [button for button in app.button if button.key == "data_save"]
+
+
+def test_too_few_rows_are_an_error_in_words() -> None:
+    app = upload(open_page("ja"), "few.csv", own_rows(12))
+    assert "使える行が12行のうち" in app.error[-1].value.replace("\\", "")
+
+
+def test_a_started_study_keeps_its_data() -> None:
+    store = Store()
+    first = open_page()
+    first.button(key="data_save").click().run()
+    (record,) = store.studies()
+    with store.connect() as db:
+        db.execute("UPDATE studies SET status = 'started'")
+    app = open_page(study=record.id)
+    assert "has been started" in app.info[0].value
+    upload(app, "rows.csv", own_rows())
+    app.button(key="data_save").click().run()
+    assert len(store.studies()) == 2
+    assert store.study(record.id).study.data == record.study.data
+
+
+def test_cells_and_names_are_never_markup() -> None:
+    content = own_rows().decode("cp932").replace("pump", "<script>x</script> **bold**").encode()
+    app = upload(open_page(), "<i>*odd*.csv", content)
+    for element in [*app.markdown, *app.caption, *app.info]:
+        assert "<script>" not in element.value
+        assert "**bold**" not in element.value
+        assert "*odd*" not in element.value.replace("\\*", "")

@@ -1,0 +1,90 @@
+"""Offline before anything is imported, fast tests first, and the folders that tests share."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_DATASETS_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    TOKENIZERS_PARALLELISM="false",
+    STREAMLIT_BROWSER_GATHER_USAGE_STATS="false",
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge")
+
+
+def chromium_path() -> str | None:
+    """Return KASA_CHROMIUM, or the first Chromium-like browser on the PATH."""
+    named = os.environ.get("KASA_CHROMIUM")
+    if named:
+        return named if Path(named).is_file() else None
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def why_no_browser() -> str | None:
+    """Return what the browser tests lack, or None."""
+    if importlib.util.find_spec("playwright") is None:
+        return "browser tests need playwright: run `python -m app test`"
+    if chromium_path() is None:
+        return "browser tests need Chromium: install it or set KASA_CHROMIUM to its path"
+    return None
+
+
+def is_browser_test(item: pytest.Item) -> bool:
+    return item.get_closest_marker("browser") is not None or "browser" in item.path.parts
+
+
+def place(item: pytest.Item) -> int:
+    if is_browser_test(item):
+        return 2
+    return 1 if item.get_closest_marker("slow") else 0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=place)  # a stable sort: the order inside each group stays
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if not is_browser_test(item):
+        return
+    reason = why_no_browser()
+    if reason and os.environ.get("KASA_BROWSER_TESTS") == "required":
+        pytest.fail(reason, pytrace=False)
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty workspace folder that kasa uses in this test and its child processes."""
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    monkeypatch.setenv("KASA_HOME", str(folder))
+    return folder
+
+
+def shared(name: str) -> Path:
+    folder = ROOT.parent / "shared" / name
+    if not folder.is_dir():
+        pytest.skip(f"this test reads ../shared/{name}, which is not beside the project")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of public data sets beside the project."""
+    return shared("data")
+
+
+@pytest.fixture(scope="session")
+def shared_models() -> Path:
+    """Return the folder of tiny trained causal models beside the project."""
+    return shared("models")

@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, f1_score
+
+from kasa.errors import StudyError
+from kasa.runs.records import FinishedRun
+from kasa.verdict.compare import (
+    Verdict,
+    _observed,
+    _tables,
+    compare,
+    decide,
+    disagreements,
+    metric_interval,
+    summarise,
+)
+from tests.study_runs import example_runs, finished_run
+
+YES_NO = ["yes", "no"]
+
+
+def arm(name: str, right: list[list[bool]]) -> list[FinishedRun]:
+    """Return one run per list: the labels alternate yes, no, and a row is right or wrong as told."""
+    runs = []
+    for seed, answers in enumerate(right):
+        labels = [YES_NO[row % 2] for row in range(len(answers))]
+        predicted = [
+            label if good else YES_NO[(row + 1) % 2]
+            for row, (label, good) in enumerate(zip(labels, answers, strict=True))
+        ]
+        runs.append(finished_run(name, seed, labels, predicted))
+    return runs
+
+
+def verdict_of(a: list[list[bool]], b: list[list[bool]], metric: str = "accuracy") -> Verdict:
+    return compare(arm("kasa-r8", a), arm("lora-r8", b), metric, 0.01)
+
+
+# -- known answers ------------------------------------------------------------------------------
+
+
+def test_difference_by_hand() -> None:
+    a = [[True, True, True, False], [True, True, False, False]]  # 0.75 and 0.50
+    b = [[True, False, False, False], [True, True, True, True]]  # 0.25 and 1.00
+    verdict = verdict_of(a, b)
+    assert (verdict.a_value, verdict.b_value) == (0.625, 0.625)
+    assert verdict.difference == 0.0
+    assert (verdict.num_seeds, verdict.num_rows, verdict.indicative) == (2, 4, False)
+    assert verdict.run_ids == ("kasa-r8-s0", "kasa-r8-s1", "lora-r8-s0", "lora-r8-s1")
+
+
+def test_macro_f1_by_hand() -> None:
+    # yes: 1 right of 2 true and 1 named, F1 = 2/3; no: 2 right of 2 true and 3 named, F1 = 4/5.
+    verdict = verdict_of([[True, True, False, True]], [[True] * 4], "macro_f1")
+    assert verdict.a_value == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert verdict.b_value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("interval", "margin", "word"),
+    [
+        ((-0.005, 0.005), 0.01, "equivalent"),
+        ((-0.01, 0.01), 0.01, "equivalent"),
+        ((0.002, 0.008), 0.01, "equivalent"),  # there is a difference, and it does not matter
+        ((0.002, 0.02), 0.01, "better"),
+        ((-0.02, -0.002), 0.01, "worse"),
+        ((-0.02, 0.02), 0.01, "cannot_tell"),
+        ((0.0, 0.02), 0.01, "cannot_tell"),
+        ((0.001, 0.002), 0.0, "better"),
+    ],
+)
+def test_decide(interval: tuple[float, float], margin: float, word: str) -> None:
+    assert decide(interval, margin) == word
+
+
+def test_clear_difference_is_found_and_mirrors() -> None:
+    strong = [[True] * 100 for _ in range(3)]
+    weak = [[row % 2 == 0 for row in range(100)] for _ in range(3)]
+    forward, backward = verdict_of(strong, weak), verdict_of(weak, strong)
+    assert (forward.verdict, backward.verdict) == ("better", "worse")
+    assert forward.difference == -backward.difference == 0.5
+    assert forward.interval == pytest.approx((0.4, 0.6), abs=0.03)  # 1.96·√(0.5·0.5/100) = 0.098
+
+
+def test_interval_of_one_seed_is_the_rows_interval() -> None:
+    a = [[row % 10 != 0 for row in range(200)]]  # 0.90
+    b = [[row % 5 != 1 for row in range(200)]]  # 0.80, wrong on other rows
+    verdict = verdict_of(a, b)
+    d = np.array(a[0], dtype=float) - np.array(b[0], dtype=float)
+    half = 1.96 * d.std() / np.sqrt(200)
+    assert verdict.interval == pytest.approx((0.1 - half, 0.1 + half), abs=0.012)
+    assert verdict.indicative
+
+
+def test_seed_variance_widens_the_interval() -> None:
+    rows = 400
+    steady = [[row % 4 != 0 for row in range(rows)] for _ in range(3)]
+    shaky = [[row % 20 >= wrong for row in range(rows)] for wrong in (1, 5, 9)]  # mean 0.75
+    calm = verdict_of(steady, steady)
+    wild = verdict_of(shaky, steady)
+    assert wild.interval[1] - wild.interval[0] > 4 * (calm.interval[1] - calm.interval[0])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abcd")), min_size=1, max_size=30)
+)
+def test_observed_metrics_are_scikit_learns(pairs: list[tuple[str, str]]) -> None:
+    labels, predicted = [p[0] for p in pairs], [p[1] for p in pairs]
+    table = _tables([finished_run("lora-r8", 0, labels, predicted)])[0]
+    assert _observed(table, "accuracy")[0] == pytest.approx(accuracy_score(labels, predicted))
+    expected = f1_score(labels, predicted, average="macro", zero_division=0)
+    assert _observed(table, "macro_f1")[0] == pytest.approx(expected)
+
+
+# -- degenerate cases ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+@pytest.mark.parametrize("right", [True, False])
+def test_two_arms_that_agree_on_two_rows_cannot_be_told_apart(metric: str, right: bool) -> None:
+    verdict = verdict_of([[right] * 2], [[right] * 2], metric)
+    assert verdict.difference == 0
+    assert verdict.verdict == "cannot_tell"
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_all_right_against_all_wrong_on_two_rows_is_not_settled(metric: str) -> None:
+    verdict = verdict_of([[True] * 2], [[False] * 2], metric)
+    assert verdict.difference == 1
+    assert verdict.verdict == "cannot_tell"
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_ties_on_many_rows_are_equivalent(metric: str) -> None:
+    same = [[row % 5 != 0 for row in range(1000)] for _ in range(3)]
+    verdict = verdict_of(same, same, metric)
+    assert verdict.difference == 0
+    assert verdict.verdict == "equivalent"
+
+
+def test_one_class_only() -> None:
+    labels = ["yes"] * 20
+    a, b = (finished_run(name, 0, labels, labels) for name in ("kasa-r8", "lora-r8"))
+    assert compare([a], [b], "macro_f1", 0.01).difference == 0
+
+
+def test_a_missing_run_leaves_the_common_seeds() -> None:
+    a = arm("kasa-r8", [[True] * 6, [True] * 6, [False] * 6])
+    b = arm("lora-r8", [[True] * 6, [False] * 6, [True] * 6])
+    verdict = compare(a, [b[0], b[2]], "accuracy", 0.01)
+    assert verdict.num_seeds == 2
+    assert verdict.difference == pytest.approx((0 - 1) / 2)
+    assert "kasa-r8-s1" not in verdict.run_ids
+
+
+def test_rows_in_another_order_are_the_same_rows() -> None:
+    a, b = example_runs(["kasa-r8"]), example_runs(["lora-r8"])
+    mixed = [replace(r, predictions=r.predictions.sample(frac=1, random_state=1)) for r in b]
+    assert compare(a, mixed, "accuracy", 0.01) == compare(a, b, "accuracy", 0.01)
+
+
+def test_it_is_deterministic() -> None:
+    a, b = example_runs(["kasa-r8"]), example_runs(["lora-r8"])
+    first = compare(a, b, "macro_f1", 0.01, seed=3)
+    assert first == compare(a, b, "macro_f1", 0.01, seed=3)
+    assert first.interval != compare(a, b, "macro_f1", 0.01, seed=4).interval
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        finished_run("lora-r8", 0, ["yes", "no"], ["yes", "no"], rows=[2, 4]),
+        finished_run("lora-r8", 0, ["no", "yes"], ["yes", "no"], rows=[2, 3]),
+        finished_run("lora-r8", 0, ["yes"], ["yes"], rows=[2]),
+        finished_run("lora-r8", 0, ["yes", "yes"], ["yes", "no"], rows=[2, 2]),
+    ],
+    ids=["other rows", "other labels", "fewer rows", "a row twice"],
+)
+def test_unpaired_rows_are_refused(other: FinishedRun) -> None:
+    a = finished_run("kasa-r8", 0, ["yes", "no"], ["yes", "no"])
+    with pytest.raises(StudyError) as caught:
+        compare([a], [other], "accuracy", 0.01)
+    assert caught.value.code == "unpaired_rows"
+
+
+def test_no_common_seed_is_refused() -> None:
+    a, b = example_runs(["kasa-r8"], [0]), example_runs(["lora-r8"], [1])
+    with pytest.raises(StudyError) as caught:
+        compare(a, b, "accuracy", 0.01)
+    assert caught.value.code == "no_common_seed"
+
+
+def test_an_unknown_metric_is_refused() -> None:
+    runs = example_runs(["kasa-r8"])
+    with pytest.raises(StudyError):
+        compare(runs, runs, "auc", 0.01)
+
+
+# -- the promise: a difference is rarely claimed where there is none -----------------------------
+
+
+def simulated(rng: np.random.Generator, name: str, rows: np.ndarray, gain: float) -> list[FinishedRun]:
+    """Return 3 seeds of an arm: each row's difficulty is common, each seed adds chance of its own."""
+    right = [
+        rows + gain + rng.normal(0, 0.1) + rng.normal(0, 0.7, len(rows)) > 0 for _ in range(3)
+    ]
+    return arm(name, [list(map(bool, seed)) for seed in right])
+
+
+@pytest.mark.parametrize(("gain", "at_least", "at_most"), [(0.0, 0, 6), (0.9, 54, 60)])
+def test_simulated_studies(gain: float, at_least: int, at_most: int) -> None:
+    rng = np.random.default_rng(11)
+    claims = 0
+    for _ in range(60):
+        rows = rng.normal(1.5, 2.0, 200)
+        a, b = simulated(rng, "kasa-r8", rows, gain), simulated(rng, "lora-r8", rows, 0.0)
+        verdict = compare(a, b, "accuracy", 0.01, num_resamples=400).verdict
+        claims += verdict in {"better", "worse"}
+    assert at_least <= claims <= at_most
+
+
+# -- one arm ------------------------------------------------------------------------------------
+
+
+def test_metric_interval_is_close_to_wilson() -> None:
+    low, high = metric_interval(arm("tfidf", [[row % 10 != 0 for row in range(200)]]), "accuracy")
+    assert (low, high) == pytest.approx((0.8506, 0.9345), abs=0.015)  # Wilson 1927, 180 of 200
+
+
+def test_metric_interval_of_all_right_is_not_a_point() -> None:
+    low, high = metric_interval(arm("tfidf", [[True] * 20]), "accuracy")
+    assert low < 0.95
+    assert high == 1.0
+
+
+def test_summary() -> None:
+    runs = arm("kasa-r8", [[True, True, True, False], [True, False, False, False]])
+    runs[1] = replace(runs[1], peak_memory_bytes=2_000_000_000, baseline_memory_bytes=7, train_seconds=90)
+    summary = summarise([runs[1], runs[0]])[0]
+    assert summary.seeds == (0, 1)
+    assert summary.num_seeds == 2
+    assert summary.metrics["accuracy"].values == (0.75, 0.25)
+    assert summary.metrics["accuracy"].mean == 0.5
+    assert (summary.metrics["accuracy"].min, summary.metrics["accuracy"].max) == (0.25, 0.75)
+    assert summary.train_seconds == 75
+    assert (summary.peak_memory_bytes, summary.baseline_memory_bytes) == (2_000_000_000, 7)
+    # Rows: yes no yes no. Seed 0 errs on the last (no -> yes), seed 1 on all but the first.
+    assert summary.labels == ("no", "yes")
+    assert summary.confusion == ((1, 3), (1, 3))
+
+
+# -- where arms differ --------------------------------------------------------------------------
+
+
+def test_disagreements_by_majority_then_confidence() -> None:
+    labels = ["yes", "no", "yes"]
+    kasa = [
+        finished_run("kasa-r8", 0, labels, ["yes", "no", "no"], confidence=[0.9, 0.9, 0.6]),
+        finished_run("kasa-r8", 1, labels, ["yes", "no", "yes"], confidence=[0.9, 0.9, 0.8]),
+    ]
+    lora = [
+        finished_run("lora-r8", seed, labels, predicted)
+        for seed, predicted in enumerate([["no", "no", "no"], ["no", "no", "no"], ["yes", "no", "no"]])
+    ]
+    rows = pd.DataFrame(
+        {"row": [2, 3, 4, 9], "text": ["a", "b", "c", "d"], "label": [*labels, "no"], "part": "test"}
+    )
+    table = disagreements([*kasa, *lora], rows)
+    assert list(table.columns) == ["row", "text", "label", "kasa-r8", "lora-r8"]
+    assert table.to_numpy().tolist() == [[2, "a", "yes", "yes", "no"], [4, "c", "yes", "yes", "no"]]
+
+
+def test_no_runs_no_disagreements() -> None:
+    rows = pd.DataFrame({"row": [2], "text": ["a"], "label": ["yes"], "part": ["test"]})
+    assert disagreements([], rows).empty

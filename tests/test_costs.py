@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from kasa.study import Prices
+from kasa.verdict.compare import summarise
+from kasa.verdict.costs import run_cost, total_cost
+from kasa.verdict.measures import COSTS, METRICS, pareto_front
+from tests.study_runs import example_runs
+
+
+@pytest.mark.parametrize(
+    ("seconds", "per_hour", "cost"), [(0, 350, 0), (3600, 350, 350), (90, 400, 10), (90, 0, 0)]
+)
+def test_run_cost(seconds: float, per_hour: float, cost: float) -> None:
+    assert run_cost(seconds, Prices("JPY", per_hour)) == cost
+
+
+def test_total_cost_adds_every_run() -> None:
+    runs = example_runs(["lora-r8"])  # 45 + 46 + 47 s in total
+    assert total_cost(runs, Prices("EUR", 3600)) == pytest.approx(138)
+    assert total_cost([], Prices()) == 0
+
+
+def test_measures_read_the_summary() -> None:
+    arm = summarise(example_runs(["lora-r8"]))[0]
+    values = {name: measure.value(arm, Prices("EUR", 3600)) for name, measure in COSTS.items()}
+    assert values == {
+        "train_seconds": 42,
+        "total_seconds": 46,
+        "peak_memory_bytes": 910_000_000,
+        "num_trainable_params": 76_000,
+        "money": 46,
+    }
+    assert METRICS["accuracy"].value(arm, Prices()) == pytest.approx(0.9)
+    assert {measure.direction for measure in COSTS.values()} == {"lower"}
+    assert {measure.direction for measure in METRICS.values()} == {"higher"}
+
+
+@pytest.mark.parametrize(
+    ("points", "front"),
+    [
+        ({"a": (1, 0.5), "b": (2, 0.9), "c": (3, 0.8)}, ("a", "b")),
+        ({"a": (1, 0.9), "b": (1, 0.8)}, ("a",)),
+        ({"a": (1, 0.9), "b": (1, 0.9)}, ("a", "b")),
+        ({"a": (2, 0.9), "b": (1, 0.9)}, ("b",)),
+        ({"a": (5, 0.1)}, ("a",)),
+        ({}, ()),
+    ],
+)
+def test_pareto_front(points: dict[str, tuple[float, float]], front: tuple[str, ...]) -> None:
+    assert pareto_front(points, ("lower", "higher")) == front
+
+
+def test_pareto_front_follows_the_directions() -> None:
+    points = {"a": (1.0, 0.5), "b": (2.0, 0.9)}
+    assert pareto_front(points, ("higher", "higher")) == ("b",)
+    assert pareto_front(points, ("lower", "lower")) == ("a",)
