@@ -1,4 +1,4 @@
-"""The current study's evidence, gathered again only when a run ends or the study's settings change."""
+"""The current study's evidence, gathered anew only when a run ends or a setting changes."""
 
 from __future__ import annotations
 

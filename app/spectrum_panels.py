@@ -1,4 +1,4 @@
-"""What the Spectrum page shows: progress, the heatmap, the chosen weights and the downloads."""
+"""What the Spectrum page shows of the whole model: progress, the heatmap and the downloads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
 import streamlit as st
 
 from app.components import chart, plain, show_error
@@ -14,28 +13,23 @@ from app.i18n import t, text
 from app.state import store
 from kasa.report.spectrum_plots import (
     MEASURES,
-    energy_chart,
     heatmap,
     in_grid,
     measure_text,
     measure_value,
-    spectrum_chart,
     spectrum_name,
 )
 from kasa.runs.records import RunRecord
 from kasa.spectral.spectrum import (
     Spectrum,
-    effective_rank,
-    energy_fraction,
     load_spectra,
-    numerical_rank,
     spectra_csv,
     spectra_npz,
-    stable_rank,
 )
-from kasa.spectral.truncation import CRITERIA, Cut, Options, cut
+from kasa.spectral.truncation import Options
 
-GRID, WEIGHT, COMPARE = "spectrum_grid", "spectrum_weight", "spectrum_compare"
+GRID, CLICK = "spectrum_grid", "spectrum_click"
+WEIGHT, COMPARE = "spectrum_weight", "spectrum_compare"
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -83,10 +77,12 @@ def show_end(job: RunRecord) -> None:
 def show_grid(spectra: Sequence[Spectrum]) -> Options:
     """Show the measure's heatmap and its meaning in a sentence; returns the criteria's options."""
     sides = st.columns([2, 1, 1])
+    count = int(st.session_state.get("spectrum_r", 8))
+    titles = {name: t(f"spectral.measure.{name}.name", count=count) for name in MEASURES}
     measure = sides[0].selectbox(
         t("spectrum.measure"),
         MEASURES,
-        format_func=lambda name: measure_title(name, int(st.session_state.get("spectrum_r", 8))),
+        format_func=titles.__getitem__,
         key="spectrum_measure",
     )
     largest = max(s.singular_values.size for s in spectra) - 1
@@ -104,6 +100,7 @@ def show_grid(spectra: Sequence[Spectrum]) -> Options:
         max_value=100.0,
         value=99.0,
         step=0.5,
+        format="%.1f",
         key="spectrum_tau",
         help=t("spectrum.tau_help"),
     )
@@ -113,16 +110,19 @@ def show_grid(spectra: Sequence[Spectrum]) -> Options:
     chosen = (st.session_state.get(WEIGHT), st.session_state.get(COMPARE))
     figure = heatmap(spectra, measure, text(), removed, [name for name in chosen if name])
     chart(figure, GRID, on_select=take_click, selection_mode="points")
-    st.caption(t("spectrum.click"))
+    boxes = {WEIGHT: t("spectrum.weight"), COMPARE: t("spectrum.compare")}
+    st.segmented_control(
+        t("spectrum.click"),
+        list(boxes),
+        default=WEIGHT,
+        format_func=boxes.__getitem__,
+        key=CLICK,
+        required=True,
+    )
     outside = [s.kind for s in spectra if s not in shown]
     if outside:
         st.caption(t("spectrum.outside", names=plain(", ".join(outside))))
     return Options(removed_components=removed, tau=tau / 100)
-
-
-def measure_title(measure: str, removed: int) -> str:
-    """Return a measure's name."""
-    return t(f"spectral.measure.{measure}.name", count=removed)
 
 
 def grid_sentence(shown: Sequence[Spectrum], measure: str, removed: int) -> str:
@@ -140,19 +140,18 @@ def grid_sentence(shown: Sequence[Spectrum], measure: str, removed: int) -> str:
 
 
 def take_click() -> None:
-    """Carry a click on one cell, or Shift-clicks on two, over to the select boxes."""
+    """Carry a click on a cell over to the select box that clicks are for."""
     points = st.session_state[GRID].selection.points
     modules = [point["customdata"][0] for point in points if point.get("customdata")]
     if modules:
-        st.session_state[WEIGHT] = modules[0]
-    if len(modules) > 1:
-        st.session_state[COMPARE] = modules[1]
+        st.session_state[st.session_state[CLICK]] = modules[-1]
 
 
 def choose(spectra: Sequence[Spectrum]) -> list[Spectrum]:
     """Show the boxes for a weight and one to compare it with; returns one or two spectra."""
     found = {s.module: s for s in spectra}
-    names = {module: spectrum_name(s, text()) for module, s in found.items()}
+    names: dict[str | None, str] = {None: t("spectrum.nothing")}
+    names |= {module: spectrum_name(s, text()) for module, s in found.items()}
     sides = st.columns(2)
     first = sides[0].selectbox(
         t("spectrum.weight"), list(found), format_func=names.__getitem__, key=WEIGHT
@@ -160,107 +159,10 @@ def choose(spectra: Sequence[Spectrum]) -> list[Spectrum]:
     second = sides[1].selectbox(
         t("spectrum.compare"),
         [None, *found],
-        format_func=lambda module: names[module] if module else t("spectrum.nothing"),
+        format_func=names.__getitem__,
         key=COMPARE,
     )
     return [found[module] for module in dict.fromkeys((first, second)) if module]
-
-
-def show_curves(chosen: Sequence[Spectrum], options: Options) -> None:
-    """Show the chosen weights' singular values, cumulative energy, cuts and exact figures."""
-    cuts = {
-        s.module: [cut(c, s.singular_values, s.shape, options) for c in CRITERIA] for s in chosen
-    }
-    for spectrum in chosen:
-        st.markdown(cell_sentence(spectrum, options))
-    first = cuts[chosen[0].module]
-    sides = st.columns(2)
-    with sides[0]:
-        st.subheader(t("spectrum.chart_spectrum"), anchor=False)
-        chart(spectrum_chart(chosen, first, text()), "spectrum_values")
-    with sides[1]:
-        st.subheader(t("spectrum.chart_energy"), anchor=False)
-        chart(energy_chart(chosen, first, text()), "spectrum_energy")
-    st.caption(t("spectrum.cuts_of", name=plain(spectrum_name(chosen[0], text()))))
-    st.subheader(t("spectrum.cuts"), anchor=False)
-    show_cuts(chosen, cuts, options)
-    st.info(t("spectrum.untested"))
-    with st.expander(t("spectrum.assumptions"), expanded=True):
-        lines = [
-            f"- **{rule_name(c, options)}**: {t(f'spectral.criterion.{c}.assumes')}"
-            for c in CRITERIA
-        ]
-        st.markdown("\n".join(lines))
-    with st.expander(t("spectrum.exact")):
-        show_exact(chosen)
-
-
-def cell_sentence(spectrum: Spectrum, options: Options) -> str:
-    """Return one sentence on where a weight's energy sits and what the smallest hold."""
-    energies = energy_fraction(spectrum.singular_values)
-    kept = cut("paper", spectrum.singular_values, spectrum.shape, options)
-    lost = kept.relative_change**2
-    return t(
-        "spectral.summary.cell",
-        name=plain(spectrum_name(spectrum, text())),
-        half=text().number(int((energies < 0.5).sum()) + 1),
-        full=text().number(energies.size),
-        removed=text().number(kept.num_removed),
-        lost=text().percent(lost, 2 if lost >= 1e-4 else 5),
-    )
-
-
-def rule_name(criterion: str, options: Options) -> str:
-    """Return a criterion's name with its setting."""
-    tau = text().percent(options.tau, 1).replace(".0%", "%")
-    return t(f"spectral.criterion.{criterion}.name", count=options.removed_components, tau=tau)
-
-
-def show_cuts(chosen: Sequence[Spectrum], cuts: dict[str, list[Cut]], options: Options) -> None:
-    """Show how much each criterion removes and keeps, for each chosen weight."""
-    words = text()
-    names = ("weight", "rule", "removed", "kept", "energy", "change", "threshold")
-    titles = {name: t(f"spectrum.column_{name}") for name in names}
-    rows = [
-        (
-            spectrum_name(spectrum, words),
-            rule_name(each.criterion, options),
-            each.num_removed,
-            each.num_kept,
-            words.percent(each.energy_kept, 3),
-            words.percent(each.relative_change, 3),
-            f"{each.threshold:.4g}",
-        )
-        for spectrum in chosen
-        for each in cuts[spectrum.module]
-    ]
-    frame = pd.DataFrame(rows, columns=list(titles.values()))
-    if len(chosen) == 1:
-        frame = frame.drop(columns=titles["weight"])
-    explained = {
-        titles[name]: st.column_config.TextColumn(help=t(f"spectrum.{name}_help"))
-        for name in ("change", "threshold")
-    }
-    st.dataframe(
-        frame, hide_index=True, width="stretch", key="spectrum_cuts", column_config=explained
-    )
-
-
-def show_exact(chosen: Sequence[Spectrum]) -> None:
-    """Show every measure of the chosen weights with all its digits."""
-    names = ("shape", "full", "effective", "stable", "numerical", "largest", "smallest")
-    columns = {}
-    for spectrum in chosen:
-        s = spectrum.singular_values
-        rank = numerical_rank(s, spectrum.shape)
-        ranks = (s.size, effective_rank(s), stable_rank(s), rank, s[0], s[-1])
-        figures = [
-            f"{spectrum.shape[0]} × {spectrum.shape[1]}",
-            *(f"{rank:.10g}" for rank in ranks),
-        ]
-        columns[spectrum_name(spectrum, text())] = figures
-    frame = pd.DataFrame(columns, index=[t(f"spectrum.column_{name}") for name in names])
-    st.dataframe(frame, width="stretch", key="spectrum_exact")
 
 
 def show_downloads(spectra: Sequence[Spectrum], seconds: float) -> None:

@@ -17,11 +17,12 @@ KINDS = ("embedded", "folder", "hub")
 def chosen_name(current: str, *, hub_access: bool) -> str:
     """Return the model's name from the widgets; empty while it is not complete."""
     current_kind = kind_of(current)
+    titles = {kind: t(f"model.choice_{kind}") for kind in KINDS}
     kind = st.radio(
         t("model.choice"),
         KINDS,
         index=KINDS.index(current_kind),
-        format_func=lambda name: t(f"model.choice_{name}"),
+        format_func=titles.__getitem__,
         key="model_choice",
         horizontal=True,
     )
@@ -84,7 +85,9 @@ def show_facts(facts: ModelFacts) -> None:
     with st.container(horizontal=True):
         for name, value, explained in figures:
             shown = value or t("model.unlimited")
-            st.metric(t(f"model.{name}"), shown, help=explained, border=True, width=200)
+            with st.container(border=True, width=148, gap="small"):
+                st.caption(t(f"model.{name}"), help=explained)
+                st.markdown(f"**{shown}**")
 
 
 def show_weights(facts: ModelFacts) -> None:

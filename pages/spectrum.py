@@ -7,9 +7,9 @@ import streamlit as st
 from app import drafts, state
 from app.components import next_step, page_header, plain
 from app.i18n import t
+from app.spectrum_cuts import show_curves
 from app.spectrum_panels import (
     choose,
-    show_curves,
     show_downloads,
     show_end,
     show_grid,

@@ -40,8 +40,10 @@ def draft(store: Store, folder: Path, profile: str = "quick") -> str:
     )
 
 
-def finish(store: Store, study_id: str, *, failed: Sequence[str] = (), left: Sequence[str] = ()) -> None:
-    """Start the study and end its runs: every arm wrong on some rows; `left` arms stay in the queue."""
+def finish(
+    store: Store, study_id: str, *, failed: Sequence[str] = (), left: Sequence[str] = ()
+) -> None:
+    """Start the study and end its runs, each wrong on some rows; `left` arms stay queued."""
     runs = store.start_study(study_id)
     rows = store.rows(study_id)
     test = rows[rows["part"] == "test"]
@@ -54,10 +56,14 @@ def finish(store: Store, study_id: str, *, failed: Sequence[str] = (), left: Seq
             store.mark(run.id, "failed", error=TrainingError("file_not_found", path="model.bin"))
             continue
         predicted = [
-            LABELS[(LABELS.index(label) + 1) % 3] if i % wrong_every[str(run.method)] == 0 else label
+            LABELS[(LABELS.index(label) + 1) % 3]
+            if i % wrong_every[str(run.method)] == 0
+            else label
             for i, label in enumerate(labels)
         ]
-        done = finished_run(str(run.arm), int(run.seed or 0), labels, predicted, rows=list(test["row"]))
+        done = finished_run(
+            str(run.arm), int(run.seed or 0), labels, predicted, rows=list(test["row"])
+        )
         write_result(run.folder, done)
         store.mark(run.id, "finished")
 

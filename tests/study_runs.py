@@ -134,7 +134,7 @@ def example_study(**changes: Any) -> Study:
 
 
 def example_rows(num_rows: int = 120) -> pd.DataFrame:
-    """Return the rows of the example study: 240 for training, 60 for validation, then the test part."""
+    """Return the example study's rows: 240 to train, 60 to validate, then the test part."""
     rows = [
         {"row": 1000 + row, "text": f"earlier note {row}", "label": LABELS[row % 3], "part": part}
         for row, part in enumerate(["train"] * 240 + ["validation"] * 60)

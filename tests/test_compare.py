@@ -27,7 +27,7 @@ YES_NO = ["yes", "no"]
 
 
 def arm(name: str, right: list[list[bool]]) -> list[FinishedRun]:
-    """Return one run per list: the labels alternate yes, no, and a row is right or wrong as told."""
+    """Return one run per list; labels alternate yes, no, and a row is right or wrong as told."""
     runs = []
     for seed, answers in enumerate(right):
         labels = [YES_NO[row % 2] for row in range(len(answers))]
@@ -207,11 +207,11 @@ def test_an_unknown_metric_is_refused() -> None:
 # -- the promise: a difference is rarely claimed where there is none -----------------------------
 
 
-def simulated(rng: np.random.Generator, name: str, rows: np.ndarray, gain: float) -> list[FinishedRun]:
-    """Return 3 seeds of an arm: each row's difficulty is common, each seed adds chance of its own."""
-    right = [
-        rows + gain + rng.normal(0, 0.1) + rng.normal(0, 0.7, len(rows)) > 0 for _ in range(3)
-    ]
+def simulated(
+    rng: np.random.Generator, name: str, rows: np.ndarray, gain: float
+) -> list[FinishedRun]:
+    """Return 3 seeds of an arm: a row's difficulty is common, each seed adds its own chance."""
+    right = [rows + gain + rng.normal(0, 0.1) + rng.normal(0, 0.7, len(rows)) > 0 for _ in range(3)]
     return arm(name, [list(map(bool, seed)) for seed in right])
 
 
@@ -243,7 +243,9 @@ def test_metric_interval_of_all_right_is_not_a_point() -> None:
 
 def test_summary() -> None:
     runs = arm("kasa-r8", [[True, True, True, False], [True, False, False, False]])
-    runs[1] = replace(runs[1], peak_memory_bytes=2_000_000_000, baseline_memory_bytes=7, train_seconds=90)
+    runs[1] = replace(
+        runs[1], peak_memory_bytes=2_000_000_000, baseline_memory_bytes=7, train_seconds=90
+    )
     summary = summarise([runs[1], runs[0]])[0]
     assert summary.seeds == (0, 1)
     assert summary.num_seeds == 2
@@ -268,10 +270,17 @@ def test_disagreements_by_majority_then_confidence() -> None:
     ]
     lora = [
         finished_run("lora-r8", seed, labels, predicted)
-        for seed, predicted in enumerate([["no", "no", "no"], ["no", "no", "no"], ["yes", "no", "no"]])
+        for seed, predicted in enumerate(
+            [["no", "no", "no"], ["no", "no", "no"], ["yes", "no", "no"]]
+        )
     ]
     rows = pd.DataFrame(
-        {"row": [2, 3, 4, 9], "text": ["a", "b", "c", "d"], "label": [*labels, "no"], "part": "test"}
+        {
+            "row": [2, 3, 4, 9],
+            "text": ["a", "b", "c", "d"],
+            "label": [*labels, "no"],
+            "part": "test",
+        }
     )
     table = disagreements([*kasa, *lora], rows)
     assert list(table.columns) == ["row", "text", "label", "kasa-r8", "lora-r8"]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from kasa.runs.records import FinishedRun
 from kasa.study import Gates, Prices
 from kasa.verdict.compare import summarise
 from kasa.verdict.gates import GateResult, check_gates
@@ -12,7 +13,9 @@ from tests.study_runs import example_runs, example_study
 RUNS = example_runs(["lora-r8"])  # accuracy 0.90 on 120 rows; 41, 42 and 43 s of training
 
 
-def results(runs=RUNS, prices: Prices | None = None, **gates: float) -> dict[str, GateResult]:
+def results(
+    runs: list[FinishedRun] = RUNS, prices: Prices | None = None, **gates: float
+) -> dict[str, GateResult]:
     study = example_study(gates=Gates(**gates), prices=prices or Prices())
     found = check_gates(study, summarise(runs), runs)
     return {gate.gate: gate for gate in found if gate.arm == "lora-r8"}

@@ -6,6 +6,7 @@ import os
 import re
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ HOSTILE = "<script>alert('x')</script>\"&<b>"
 
 
 @pytest.fixture(autouse=True)
-def utc(monkeypatch: pytest.MonkeyPatch):
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let local times in a report be the same on every machine."""
     if not hasattr(time, "tzset"):
         pytest.skip("needs a platform whose time zone a test can set")

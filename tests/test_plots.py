@@ -9,6 +9,7 @@ from kasa.report import plots
 from kasa.report.palette import METHOD_COLORS
 from kasa.study import Prices
 from kasa.text import Translator, translator
+from kasa.verdict.evidence import Evidence
 from kasa.verdict.measures import COSTS, METRICS
 from tests.study_runs import example_evidence, example_runs, example_study, finished_run
 
@@ -17,7 +18,7 @@ EVIDENCE = example_evidence()
 EN = translator("en")
 
 
-def all_charts(text: Translator, evidence=EVIDENCE) -> list[plots.Chart]:
+def all_charts(text: Translator, evidence: Evidence = EVIDENCE) -> list[plots.Chart]:
     charts = [plots.metric_dots(evidence, text, metric) for metric in METRICS]
     charts += [plots.differences(evidence, text, metric) for metric in METRICS]
     charts += [plots.tradeoff(evidence, text, "accuracy", cost) for cost in COSTS]
@@ -54,7 +55,10 @@ def test_an_arm_has_the_same_colour_everywhere() -> None:
 def test_tradeoff_draws_the_front_and_shows_memory_in_mb() -> None:
     figure = plots.tradeoff(EVIDENCE, EN, "accuracy", "peak_memory_bytes").figure
     front, kasa = figure.data[:2]
-    assert list(front.x) == [300, 910]  # TF-IDF is smallest, LoRA best; KaSA and the frozen base are beaten
+    assert list(front.x) == [
+        300,
+        910,
+    ]  # TF-IDF is smallest, LoRA best; KaSA and the frozen base are beaten
     assert list(kasa.x) == [910]
     assert "910 MB" in kasa.hovertext
 
@@ -84,7 +88,7 @@ def test_differences_show_the_interval() -> None:
 def test_confusion_counts_and_shares() -> None:
     heat = plots.confusion(EVIDENCE, EN, "tfidf").figure.data[0]
     assert [list(row) for row in heat.text] == [["", "120", ""], ["", "120", ""], ["", "", "120"]]
-    assert [list(row) for row in heat.z][0] == [0, 1, 0]
+    assert list(heat.z[0]) == [0, 1, 0]
 
 
 def test_the_curve_is_that_of_the_chosen_setting() -> None:

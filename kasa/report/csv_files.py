@@ -1,4 +1,4 @@
-"""The study's numbers as CSV files that Excel opens rightly, Japanese included, and that cannot run formulas."""
+"""The study's numbers as CSV files that Excel reads rightly and that cannot run formulas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_csv(evidence: Evidence, folder: Path) -> list[Path]:
-    """Write runs.csv, arms.csv, verdicts.csv and predictions.csv into `folder`; returns their paths."""
+    """Write runs, arms, verdicts and predictions as .csv into `folder`; returns the paths."""
     paths = []
     for name, content in csv_files(evidence).items():
         write_bytes(folder / name, content)
@@ -37,7 +37,7 @@ def csv_zip(evidence: Evidence) -> bytes:
 
 
 def csv_files(evidence: Evidence) -> dict[str, bytes]:
-    """Return file name -> content in UTF-8 with a byte order mark, which tells Excel the encoding."""
+    """Return file name -> content; the byte order mark tells Excel that it is UTF-8."""
     tables = {
         "runs.csv": _runs(evidence),
         "arms.csv": _arms(evidence),
@@ -53,7 +53,7 @@ def _content(table: pd.DataFrame) -> bytes:
 
 
 def neutral(cell: Any) -> Any:
-    """Return a cell that a spreadsheet takes as text: an apostrophe before what would start a formula."""
+    """Return a cell that a spreadsheet takes as text, never as a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
 
 

@@ -1,4 +1,4 @@
-"""The verdict in plain sentences: KaSA against LoRA, whether tuning pays, and what to be careful about."""
+"""The verdict in plain sentences: KaSA against LoRA, whether tuning pays, and cautions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FEW_ROWS = 100
 
 @dataclass(frozen=True)
 class Headline:
-    """The verdict's word (better, worse, equivalent, cannot_tell, none), its sentences and cautions."""
+    """The verdict in one word (none where there is none yet), its sentences and cautions."""
 
     verdict: str
     sentences: tuple[str, ...]
@@ -23,7 +23,7 @@ class Headline:
 
 
 def headline(evidence: Evidence, text: Translator) -> Headline:
-    """Return the study's verdict on its deciding metric; the first sentence is KaSA against LoRA."""
+    """Return the verdict on the deciding metric; its first sentence is KaSA against LoRA."""
     labels = arm_labels(evidence.study, text)
     verdict = main_verdict(evidence)
     if verdict is not None:
@@ -44,7 +44,7 @@ def headline(evidence: Evidence, text: Translator) -> Headline:
 
 
 def main_verdict(evidence: Evidence) -> Verdict | None:
-    """Return the verdict the study is about: the first pair in order of interest, KaSA against LoRA."""
+    """Return the verdict the study is about: KaSA against LoRA where both have results."""
     return evidence.verdicts[0] if evidence.verdicts else None
 
 
@@ -66,7 +66,7 @@ def verdict_sentence(verdict: Verdict, labels: dict[str, str], text: Translator)
 def _pays(
     evidence: Evidence, baseline: str, named: set[str], labels: dict[str, str], text: Translator
 ) -> str | None:
-    """Say whether tuning pays against a baseline method, over every tuned arm; None without a pair."""
+    """Say whether tuning pays against a baseline method; None without a pair to tell by."""
     method = {summary.arm: summary.method for summary in evidence.summaries}
     found = [
         verdict

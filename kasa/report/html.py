@@ -1,4 +1,4 @@
-"""The report as one HTML file that opens anywhere: plotly inlined once, no request to the outside."""
+"""The report as one HTML file: plotly inlined once, no request to the outside."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def write_html(evidence: Evidence, lang: str, path: Path) -> Path:
 def render_html(evidence: Evidence, lang: str) -> str:
     """Return the report's HTML, about 5 MB, in `ja` or `en`.
 
-    A content security policy lets only the two scripts of this file run, named by their hash: even markup
-    that slipped through the escaping could not act or connect.
+    A content security policy lets only the two scripts of this file run, named by their hash: even
+    markup that slipped through the escaping could not act or connect.
     """
     text = translator(lang)
     sections = report_sections(evidence, text)
     plotly, viewer = get_plotlyjs(), _source("report.js")
-    # "</script" inside a script would end it; plotly's own code holds none, and the policy's hash keeps watch.
+    # "</script" inside a script would end it: plotly's code holds none, and the hash would tell.
     scripts = [Markup(plotly), Markup(viewer)]  # noqa: S704 - both are our own files
     return (
         _environment()

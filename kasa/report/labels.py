@@ -1,4 +1,4 @@
-"""What people read for an arm, a measure and a number: names from the catalogue, values with units."""
+"""What people read for an arm, a measure and a number, from the catalogue and with units."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def arm_label(arm: Arm, text: Translator, *, short: bool = False) -> str:
 
 
 def arm_labels(study: Study, text: Translator, *, short: bool = False) -> dict[str, str]:
-    """Return a label for every arm name of a study; arms of one method and rank get what tells them apart."""
+    """Return a label per arm name; arms of one method and rank get what tells them apart."""
     plain = [arm_label(arm, text, short=short) for arm in study.arms]
     labels = {}
     for name, arm, label in zip(study.arm_names(), study.arms, plain, strict=True):

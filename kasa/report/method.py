@@ -1,4 +1,4 @@
-"""The sections that let a reader check the study: how it was done, under what conditions, and its limits."""
+"""The sections that let a reader check the study: method, conditions and limits."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def method_section(evidence: Evidence, text: Translator) -> Section:
 
 
 def conditions_section(evidence: Evidence, text: Translator) -> Section:
-    """Return study, data, settings, hashes, versions and machine; then what differed between runs."""
+    """Return study, data, settings, hashes, versions, machine, and what differed between runs."""
     header = (text("report.column.condition"), text("report.column.value"))
     rows = (
         *_study_rows(evidence, text),

@@ -1,7 +1,7 @@
 """Charts from records alone: each is a plotly figure with a title and a sentence on how to read it.
 
-Titles stand outside the figure, so that they wrap on a phone and screen readers find them. Words that
-people wrote (labels, arm settings) pass `plain`, since plotly reads markup in labels.
+Titles stand outside the figure, so that they wrap on a phone and screen readers find them. Words
+that people wrote (labels, arm settings) pass `plain`, since plotly reads markup in labels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COUNTED_CLASSES = 12
 
 @dataclass(frozen=True)
 class Chart:
-    """One figure: `key` is unique in a report, `title` says what it shows, `note` how to read it."""
+    """One figure; `key` is unique in a report, `title` says what it shows, `note` how to read."""
 
     key: str
     title: str
@@ -46,7 +46,7 @@ def _colors(evidence: Evidence) -> dict[str, str]:
 
 
 def metric_dots(evidence: Evidence, text: Translator, metric: str) -> Chart:
-    """Return a metric per arm: a dot per seed and a bar at their mean; best readable from top to bottom."""
+    """Return a metric per arm: a dot per seed and a bar at their mean."""
     names, colors = _names(evidence, text), _colors(evidence)
     measure, figure = METRICS[metric], go.Figure()
     ticks = []
@@ -82,7 +82,7 @@ def metric_dots(evidence: Evidence, text: Translator, metric: str) -> Chart:
 
 
 def tradeoff(evidence: Evidence, text: Translator, metric: str, cost: str) -> Chart:
-    """Return the metric's mean against a cost, with a whisker over seeds and the Pareto front as a line."""
+    """Return the metric's mean against a cost, whiskers over seeds, the Pareto front as a line."""
     names, colors = _names(evidence, text), _colors(evidence)
     measure, currency = COSTS[cost], evidence.study.prices.currency
     points = {
@@ -165,6 +165,7 @@ def differences(evidence: Evidence, text: Translator, metric: str) -> Chart:
     for place, verdict in enumerate(verdicts):
         low, high = verdict.interval
         word = text(f"verdict.word.{verdict.verdict}")
+        between = text("report.interval", low=text.points(low), high=text.points(high))
         figure.add_scatter(
             x=[100 * verdict.difference],
             y=[place],
@@ -177,7 +178,7 @@ def differences(evidence: Evidence, text: Translator, metric: str) -> Chart:
                 "width": 5,
             },
             hovertext=f"{names[verdict.a]} − {names[verdict.b]}: {word}<br>"
-            f"{text.points(verdict.difference)} ({text('report.interval', low=text.points(low), high=text.points(high))})",
+            f"{text.points(verdict.difference)} ({between})",
             hoverinfo="text",
         )
     apply_theme(figure, height=110 + 52 * len(verdicts))
@@ -195,7 +196,7 @@ def differences(evidence: Evidence, text: Translator, metric: str) -> Chart:
 
 
 def confusion(evidence: Evidence, text: Translator, arm: str) -> Chart:
-    """Return an arm's confusion matrix over all its seeds: true labels down, predicted ones across."""
+    """Return an arm's confusion matrix over its seeds: true labels down, predicted across."""
     summary = next(summary for summary in evidence.summaries if summary.arm == arm)
     counts, size = summary.confusion, len(summary.labels)
     shares = [[n / max(1, sum(row)) for n in row] for row in counts]
@@ -248,7 +249,7 @@ def confusion(evidence: Evidence, text: Translator, arm: str) -> Chart:
 
 
 def loss_curves(evidence: Evidence, text: Translator) -> Chart | None:
-    """Return the training loss of every tuned run's chosen setting; None where no run has a curve."""
+    """Return the training loss of every run's chosen setting; None where no run has a curve."""
     names, colors, figure = _names(evidence, text), _colors(evidence), go.Figure()
     shown: set[str] = set()
     for run in evidence.finished:
@@ -283,7 +284,7 @@ def loss_curves(evidence: Evidence, text: Translator) -> Chart | None:
 
 
 def chosen_curve(run: FinishedRun) -> list[dict[str, Any]]:
-    """Return the loss curve of the trial whose setting was chosen on validation; empty without one."""
+    """Return the loss curve of the trial that was chosen on validation; empty without one."""
     for trial in run.trials:
         if all(trial.get(name) == value for name, value in run.selected.items()):
             return list(trial.get("curve") or [])

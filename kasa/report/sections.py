@@ -1,4 +1,4 @@
-"""The report as a tree of small sections, each made from the evidence alone; formats only lay it out."""
+"""The report as small sections, each made from the evidence; formats only lay them out."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def gate_value(gate: str, value: float | None, evidence: Evidence, text: Transla
 
 
 def gates_table(evidence: Evidence, text: Translator) -> Table:
-    """Return one row per arm and one column per gate: its status, what was measured, in what range."""
+    """Return one row per arm and one column per gate: status, measured value and range."""
     labels = arm_labels(evidence.study, text)
     gates = {gate.gate: gate_sentence(gate, evidence, text) for gate in evidence.gates}
     cells = {(gate.arm, gate.gate): _gate_cell(gate, evidence, text) for gate in evidence.gates}
@@ -102,7 +102,7 @@ def gates_section(evidence: Evidence, text: Translator) -> Section:
 
 
 def arms_table(evidence: Evidence, text: Translator) -> Table:
-    """Return one row per arm: metrics with their range over seeds, time, memory, parameters, money."""
+    """Return one row per arm: metrics with their range, time, memory, parameters, money."""
     labels, prices = arm_labels(evidence.study, text), evidence.study.prices
     seconds = ("prepare_seconds", "train_seconds", "total_seconds")
     header = (
@@ -221,7 +221,7 @@ def training_section(evidence: Evidence, text: Translator) -> Section:
 
 
 def per_class_table(arm: ArmSummary, text: Translator) -> Table:
-    """Return per true label: test rows over all seeds, share found (recall), share right when named (precision)."""
+    """Return per label: test rows over all seeds, recall, and precision."""
     names = ("label", "rows_over_seeds", "recall", "precision")
     rows = []
     for place, label in enumerate(arm.labels):

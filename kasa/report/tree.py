@@ -25,7 +25,7 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of finished words; `numeric` columns align right and break lines only where a cell does."""
+    """A table of finished words; `numeric` columns align right and break only where told."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -34,7 +34,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Charts:
-    """One chart, or several of which the reader picks one; `tables` stand below the chart of the same place."""
+    """One chart, or several to pick from; `tables` stand below the chart of the same place."""
 
     charts: tuple[Chart, ...]
     choose: str = ""

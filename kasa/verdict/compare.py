@@ -1,11 +1,11 @@
-"""Two arms on the same test rows and seeds: their difference, how sure it is, and a verdict in one word.
+"""Two arms on the same test rows and seeds: difference, interval, and a verdict in one word.
 
-The interval is a bootstrap over seeds *and* rows. Every seed is judged on the same test rows, so the two
-are crossed: one draw of rows serves all seeds and both arms (Owen 2007, "The pigeonhole bootstrap").
-With S > 1 seeds, S - 1 are drawn, which makes the bootstrap variance of a mean over few seeds unbiased
-(McCarthy and Snowden 1985). Two pseudo-rows, one that only `a` gets right and one that only `b` does,
-are added before drawing (after Agresti and Min 2005): without them two arms that never differ on two
-rows would have an interval of width zero.
+The interval is a bootstrap over seeds *and* rows. Every seed is judged on the same test rows, so
+the two are crossed: one draw of rows serves all seeds and both arms (Owen 2007, "The pigeonhole
+bootstrap"). With S > 1 seeds, S - 1 are drawn, which makes the bootstrap variance of a mean over
+few seeds unbiased (McCarthy and Snowden 1985). Two pseudo-rows, one that only `a` gets right and
+one that only `b` does, are added before drawing (after Agresti and Min 2005): without them two arms
+that never differ on two rows would have an interval of width zero.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class MetricSummary:
 class ArmSummary:
     """One arm over its finished seeds: seconds are means, `peak_memory_bytes` is the highest peak.
 
-    `baseline_memory_bytes` is the memory before training of the run that had that peak; `confusion` counts
-    test rows pooled over seeds, one tuple per true label, in the order of `labels`.
+    `baseline_memory_bytes` is the memory before training of the run that had that peak; `confusion`
+    counts test rows pooled over seeds, one tuple per true label, in the order of `labels`.
     """
 
     arm: str
@@ -71,10 +71,11 @@ class ArmSummary:
 class Verdict:
     """What the evidence says about arm `a` against arm `b` on one metric.
 
-    `difference` is the mean of a minus that of b over the common seeds; `interval` holds it with probability
-    `level`. `verdict` is equivalent (interval inside ±margin: whatever difference there is does not matter,
-    even if the interval excludes 0), better or worse (interval excludes 0), else cannot_tell.
-    `indicative` marks one seed: the interval then knows the rows' chance but not the training's.
+    `difference` is the mean of a minus that of b over the common seeds; `interval` holds it with
+    probability `level`. `verdict` is equivalent (interval inside ±margin: whatever difference there
+    is does not matter, even if the interval excludes 0), better or worse (interval excludes 0),
+    else cannot_tell. `indicative` marks one seed: the interval then knows the rows' chance but not
+    the training's.
     """
 
     a: str
@@ -95,7 +96,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Table:
-    """One arm's predictions as codes: `labels` of shape (N,), `predicted` of shape (S, N), K classes."""
+    """One arm's predictions as codes: `labels` (N,), `predicted` (S, N), K classes."""
 
     labels: Ints
     predicted: Ints
@@ -194,7 +195,7 @@ def decide(interval: tuple[float, float], margin: float) -> str:
 def metric_interval(
     runs: Sequence[FinishedRun], metric: str, seed: int = 0, num_resamples: int = 2000
 ) -> tuple[float, float]:
-    """Return the 95 % interval of one arm's mean test metric, over its seeds and rows as in `compare`."""
+    """Return the 95 % interval of one arm's mean test metric, drawn as in `compare`."""
     table = _tables(_by_seed(runs, runs[0].arm))[0]
     observed = float(np.mean(_observed(table, metric)))
     return _percentiles(_resample((table,), metric, seed, num_resamples)[0], observed)
@@ -207,7 +208,7 @@ def _percentiles(draws: Floats, observed: float) -> tuple[float, float]:
 
 
 def _tables(*arms: list[FinishedRun]) -> list[_Table]:
-    """Return every arm's predictions coded alike; all runs must hold the same rows with the same labels."""
+    """Return every arm's predictions coded alike; all runs must hold the same labelled rows."""
     frames = [[run.predictions.sort_values("row") for run in runs] for runs in arms]
     first = frames[0][0]
     for runs, arm in zip(frames, arms, strict=True):
@@ -253,8 +254,8 @@ def _one_hot(codes: Ints, num_classes: int) -> Floats:
 def _value(metric: str, right: Floats, true: Floats, predicted: Floats) -> Floats:
     """Return accuracy or macro-F1 from counts per class, each of shape (R, K).
 
-    F1 of a class is 2·right ÷ (true + predicted); classes that a draw lacks altogether are left out of
-    the mean, as in scikit-learn's `f1_score(average="macro")`.
+    F1 of a class is 2·right ÷ (true + predicted); classes that a draw lacks altogether are left out
+    of the mean, as in scikit-learn's `f1_score(average="macro")`.
     """
     if metric == "accuracy":
         return np.asarray(right.sum(axis=1) / true.sum(axis=1), dtype=np.float64)
@@ -290,7 +291,7 @@ def _resample(
 
 
 def _draw_rows(rng: np.random.Generator, num_draws: int, num_rows: int) -> Ints:
-    """Return how often each row was drawn, shape (R, N): every draw takes N rows with replacement."""
+    """Return how often each row was drawn, shape (R, N); a draw takes N rows with replacement."""
     flat = (
         rng.integers(num_rows, size=(num_draws, num_rows))
         + num_rows * np.arange(num_draws)[:, None]
@@ -301,7 +302,7 @@ def _draw_rows(rng: np.random.Generator, num_draws: int, num_rows: int) -> Ints:
 def _draw_values(
     table: _Table, metric: str, weights: Floats, pseudo: tuple[Ints, Ints, Ints, Ints]
 ) -> Floats:
-    """Return the metric of every draw and seed, shape (R, S); a draw weighs each row by its count."""
+    """Return the metric per draw and seed, shape (R, S); a draw weighs each row by its count."""
     true_class, wrong_class, right_weight, wrong_weight = pseudo
     draws = np.arange(len(weights))
     true = weights @ _one_hot(table.labels, table.num_classes)
@@ -321,7 +322,8 @@ def _draw_values(
 def disagreements(runs: Sequence[FinishedRun], rows: pd.DataFrame) -> pd.DataFrame:
     """Return the test rows on which arms differ: row, text, label, then one column per arm.
 
-    An arm's answer is the prediction most of its seeds give; a tie goes to the higher summed confidence.
+    An arm's answer is the prediction most of its seeds give; a tie goes to the higher summed
+    confidence.
     """
     arms = list(dict.fromkeys(run.arm for run in runs))
     table = pd.DataFrame({arm: _majority(_by_seed(runs, arm)) for arm in arms})

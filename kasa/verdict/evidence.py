@@ -1,4 +1,4 @@
-"""Everything a page, a report or `compare --json` says about one study, gathered once from the store."""
+"""Everything a page, a report or `compare --json` says about one study, gathered once."""
 
 from __future__ import annotations
 
@@ -55,9 +55,10 @@ class DataFacts:
 class Evidence:
     """One study with its runs, summaries, verdicts and gates.
 
-    `verdicts` holds every pair of arms with a seed in common, for the study's gate metric first and then the
-    other: KaSA against LoRA, tuned arms against the frozen base, all against TF-IDF, then the rest.
-    `conditions` are the ones all runs share, by dotted name; `differing` maps the others to value -> run ids.
+    `verdicts` holds every pair of arms with a seed in common, for the study's gate metric first and
+    then the other: KaSA against LoRA, tuned arms against the frozen base, all against TF-IDF, then
+    the rest. `conditions` are the ones all runs share, by dotted name; `differing` maps the others
+    to value -> run ids.
     """
 
     record: StudyRecord
@@ -145,7 +146,7 @@ def build_evidence(
 
 
 def pairs(study: Study, arms: Sequence[str]) -> list[tuple[str, str]]:
-    """Return every pair of `arms` once, the method with the bigger claim first, in order of interest.
+    """Return every pair of `arms` once, the bigger claim first, in order of interest.
 
     KaSA before LoRA before the frozen base before TF-IDF; KaSA against LoRA of the same rank leads.
     """
@@ -190,7 +191,7 @@ def _data_facts(study: Study, rows: pd.DataFrame) -> DataFacts:
 def split_conditions(
     runs: Sequence[FinishedRun],
 ) -> tuple[dict[str, Any], dict[str, dict[str, tuple[str, ...]]]]:
-    """Return the conditions that all runs which recorded them share, and the others as value -> run ids.
+    """Return the conditions that all runs share, and the others as value -> run ids.
 
     Names are dotted (machine.cores); times of day are left out.
     """
@@ -199,7 +200,7 @@ def split_conditions(
     common: dict[str, Any] = {}
     differing: dict[str, dict[str, tuple[str, ...]]] = {}
     for name in names:
-        # A baseline has no training precision, for instance: what a run did not record cannot differ.
+        # A baseline has no training precision: what a run did not record cannot differ.
         known = {run_id: facts[name] for run_id, facts in flat.items() if name in facts}
         by_value: dict[str, list[str]] = {}
         for run_id, value in known.items():
@@ -224,7 +225,7 @@ def _shown(value: object) -> str:
 
 
 def evidence_to_dict(evidence: Evidence) -> dict[str, Any]:
-    """Return the evidence as one JSON-ready document: the last line of `run --json` and `compare --json`."""
+    """Return one JSON-ready document: the last line of `run --json` and `compare --json`."""
     measured = {run.id: run for run in evidence.finished}
     return {
         "study": evidence.record.id,

@@ -17,8 +17,8 @@ MET, NOT_MET, NOT_SETTLED = "met", "not_met", "not_settled"
 class GateResult:
     """One arm against one gate, both in the gate's own unit (fraction, minutes, GB, money per run).
 
-    `measured` is the mean over seeds (memory: the highest), None without a finished run; `low` and `high` are the
-    95 % interval for a metric and the lowest and highest run for a cost.
+    `measured` is the mean over seeds (memory: the highest), None without a finished run; `low` and
+    `high` are the 95 % interval for a metric and the lowest and highest run for a cost.
     """
 
     arm: str
@@ -35,8 +35,8 @@ def check_gates(
 ) -> list[GateResult]:
     """Return a result for every arm and every gate that is set, arms in the study's order.
 
-    A metric is not settled while its 95 % interval straddles the threshold; a cost while some of the arm's runs
-    keep the limit and others do not; both while the arm has no finished run.
+    A metric is not settled while its 95 % interval straddles the threshold; a cost while some of
+    the arm's runs keep the limit and others do not; both while the arm has no finished run.
     """
     by_arm = {summary.arm: summary for summary in summaries}
     results = []
@@ -67,7 +67,7 @@ def _metric_gate(
 
 
 def _costs(gate: str, runs: list[FinishedRun], study: Study) -> list[float]:
-    """Return what each run took of a gated resource; training minutes include KaSA's preparation."""
+    """Return what each run took of a gated resource; training includes KaSA's preparation."""
     if gate == "train_minutes_max":
         return [(run.prepare_seconds + run.train_seconds) / 60 for run in runs]
     if gate == "peak_memory_gb_max":

@@ -1,4 +1,4 @@
-"""What can be compared between arms: each measure's direction and unit as data, and the Pareto front."""
+"""What can be compared between arms, with direction and unit as data; the Pareto front."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kasa.verdict.costs import run_cost
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure of an arm: `direction` is higher or lower (what is better), `unit` says how to print it."""
+    """One measure; `direction` says whether higher or lower is better, `unit` how to print it."""
 
     name: str
     direction: str
@@ -43,8 +43,8 @@ def pareto_front(
 ) -> tuple[str, ...]:
     """Return the names no other point beats: at least as good on both axes and better on one.
 
-    `directions` says for each axis whether higher or lower is better; the front is sorted by the first
-    axis. Equal points are all kept.
+    `directions` says for each axis whether higher or lower is better; the front is sorted by the
+    first axis. Equal points are all kept.
     """
     signs = tuple(1.0 if direction == "higher" else -1.0 for direction in directions)
     scores = {name: (signs[0] * x, signs[1] * y) for name, (x, y) in points.items()}

@@ -16,7 +16,7 @@ MAIN = str(Path(__file__).resolve().parents[2] / "app" / "main.py")
 @pytest.fixture
 def store(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Return an empty store whose queue stands still, so that a waiting run keeps waiting."""
-    monkeypatch.setattr("app.shell.ensure_dispatcher", lambda store: None)
+    monkeypatch.setattr("app.shell.ensure_dispatcher", lambda _: None)
     return Store()
 
 
