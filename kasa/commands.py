@@ -1,4 +1,4 @@
-"""What each verb of the command line does: prints for people on stderr and stdout, returns the JSON document."""
+"""What each verb of the command line does: prints for people, returns the JSON document."""
 
 from __future__ import annotations
 
@@ -73,9 +73,17 @@ def spectrum(args: argparse.Namespace) -> dict[str, Any]:
         for s in spectra
     ]
     for m in matrices:
-        print(f"{m['module']:60} {m['shape']!s:14} {m['effective_rank']:9.1f} {m['stable_rank']:8.1f}")
+        print(
+            f"{m['module']:60} {m['shape']!s:14} {m['effective_rank']:9.1f} {m['stable_rank']:8.1f}"
+        )
     skipped = [{"name": t.name, "reason": t.reason} for t in model_facts(source).skipped]
-    return {"model_sha256": source.sha256, "method": "exact", "out": args.out, "matrices": matrices, "skipped": skipped}
+    return {
+        "model_sha256": source.sha256,
+        "method": "exact",
+        "out": args.out,
+        "matrices": matrices,
+        "skipped": skipped,
+    }
 
 
 def propose_plan(args: argparse.Namespace) -> dict[str, Any]:
@@ -101,7 +109,10 @@ def check_data(args: argparse.Namespace) -> dict[str, Any]:
         print(f"  {info['name']}: {info['role']} ({info['num_values']})")
     for problem in found["problems"]:
         rows = ", ".join(map(str, problem["rows"][:10]))
-        print(f"  {problem['kind']} × {problem['count']} [{rows}]: {problem['reason']} {problem['fix']}")
+        print(
+            f"  {problem['kind']} × {problem['count']} [{rows}]: "
+            f"{problem['reason']} {problem['fix']}"
+        )
     return found
 
 
@@ -139,7 +150,7 @@ def estimate(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Carry a study out to its verdict; what is finished is kept, what was interrupted starts again."""
+    """Carry a study out to its verdict; finished runs are kept, interrupted ones start again."""
     store = Store()
     study = store.with_dataset(load_study(Path(args.study)))
     study_id = _resumable(store, study) or store.create_study(study)
@@ -157,7 +168,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _resumable(store: Store, study: Study) -> str | None:
-    """Return the study that asks for the same runs, unless the model's content has changed since."""
+    """Return the study that asks for the same runs, unless the model has changed since."""
     study_id = store.find_study(study)
     if study_id is None:
         return None
@@ -245,7 +256,9 @@ def predict(args: argparse.Namespace) -> dict[str, Any]:
         for text, after, before in zip(args.texts, tuned, base, strict=True)
     ]
     for answer in answers:
-        shown = {k: f"{answer[k]['label']} ({answer[k]['confidence']:.2f})" for k in ("tuned", "base")}
+        shown = {
+            k: f"{answer[k]['label']} ({answer[k]['confidence']:.2f})" for k in ("tuned", "base")
+        }
         print(say(args, "cli.prediction", text=answer["text"], **shown))
     return {"run": record.id, "arm": record.arm, "predictions": answers}
 

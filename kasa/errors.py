@@ -49,8 +49,9 @@ class KasaError(Exception):
     @staticmethod
     def from_dict(record: dict[str, Any]) -> KasaError:
         """Rebuild the error that `to_dict` recorded."""
-        kinds = {kind.__name__: kind for kind in (KasaError, *KasaError.__subclasses__())}
-        return kinds.get(record["type"], KasaError)(record["code"], **record["values"])
+        kinds = {kind.__name__: kind for kind in KasaError.__subclasses__()}
+        kind = kinds.get(record["type"], KasaError)
+        return kind(record["code"], **record["values"])
 
 
 class ModelError(KasaError):

@@ -1,6 +1,7 @@
 """Study, Arm, Protocol, Gates and Prices: one PoC as frozen records that a TOML file can hold.
 
-Every record is checked where it is made; a wrong value raises `StudyError` with what was got and wanted.
+Every record is checked where it is made; a wrong value raises `StudyError` with what was got and
+wanted.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ def _real(value: object) -> bool:
 class Arm:
     """One method with its settings.
 
-    `rank` is the adapter rank r; `alpha` scales ΔW by alpha/r and defaults to 2r; `removed_components`
-    is KaSA's number of deleted singular triplets per matrix and defaults to r (paper), with 0 a control;
+    `rank` is the adapter rank r; `alpha` scales ΔW by alpha/r and defaults to 2r;
+    `removed_components` is KaSA's number of deleted singular triplets per matrix and defaults to r
+    (paper), with 0 a control;
     `beta` and `gamma` weigh the two regularisers *averaged over the adapted matrices*.
     `target_modules` names the adapted linear layers; empty means the architecture's usual q and v.
     """
@@ -63,7 +65,7 @@ class Arm:
             wanted=" | ".join(METHODS),
         )
         check(
-            condition=_whole(self.rank) and 1 <= self.rank <= 1024,  # noqa: PLR2004
+            condition=_whole(self.rank) and 1 <= self.rank <= 1024,
             name="arms.rank",
             got=self.rank,
             wanted="1 … 1024",
@@ -110,7 +112,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class DataSpec:
-    """Where the rows are and which columns hold text, label and (optionally) the part they belong to."""
+    """Where the rows are and which columns hold text, label and (optionally) their part."""
 
     path: str
     text: str
@@ -173,15 +175,19 @@ class Protocol:
         rules: list[tuple[str, bool, str]] = [
             ("seeds", all(_whole(s) and s >= 0 for s in self.seeds), "whole numbers >= 0"),
             ("seeds", len(set(self.seeds)) == len(self.seeds), "different numbers"),
-            ("learning_rates", all(0 < rate < 1 for rate in self.learning_rates), "between 0 and 1"),
-            ("epochs", _whole(self.epochs) and 1 <= self.epochs <= 1000, "1 … 1000"),  # noqa: PLR2004
-            ("batch_size", _whole(self.batch_size) and 1 <= self.batch_size <= 1024, "1 … 1024"),  # noqa: PLR2004
-            ("max_length", _whole(self.max_length) and 8 <= self.max_length <= 8192, "8 … 8192"),  # noqa: PLR2004
+            (
+                "learning_rates",
+                all(0 < rate < 1 for rate in self.learning_rates),
+                "between 0 and 1",
+            ),
+            ("epochs", _whole(self.epochs) and 1 <= self.epochs <= 1000, "1 … 1000"),
+            ("batch_size", _whole(self.batch_size) and 1 <= self.batch_size <= 1024, "1 … 1024"),
+            ("max_length", _whole(self.max_length) and 8 <= self.max_length <= 8192, "8 … 8192"),
             ("validation_fraction", 0 < self.validation_fraction < 1, "between 0 and 1"),
             ("test_fraction", 0 < self.test_fraction < 1, "between 0 and 1"),
             (
                 "test_fraction",
-                self.validation_fraction + self.test_fraction < 0.9,  # noqa: PLR2004
+                self.validation_fraction + self.test_fraction < 0.9,
                 "together with validation_fraction below 0.9",
             ),
             ("split_seed", _whole(self.split_seed) and self.split_seed >= 0, ">= 0"),
@@ -226,7 +232,7 @@ class Prices:
 
     def __post_init__(self) -> None:
         """Check the price and the currency's form."""
-        good = len(self.currency) == 3 and self.currency.isalpha() and self.currency.isupper()  # noqa: PLR2004
+        good = len(self.currency) == 3 and self.currency.isalpha() and self.currency.isupper()
         check(condition=good, name="prices.currency", got=self.currency, wanted="JPY, USD, EUR, …")
         price = self.machine_per_hour
         check(
@@ -262,7 +268,7 @@ class Study:
         check(condition=bool(self.title.strip()), name="title", got=self.title, wanted="some text")
 
     def arm_names(self) -> tuple[str, ...]:
-        """Return a unique short name per arm, in order: kasa-r8, lora-r8, kasa-r8-2, …"""
+        """Return a unique short name per arm, in order: kasa-r8, lora-r8, kasa-r8-2."""
         names: list[str] = []
         for arm in self.arms:
             taken = sum(arm.slug == other.slug for other in self.arms[: len(names)])
@@ -271,10 +277,11 @@ class Study:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the study as plain JSON-ready values; settings that are None are left out."""
-        return _without_none(json.loads(json.dumps(asdict(self))))
+        record: dict[str, Any] = _without_none(json.loads(json.dumps(asdict(self))))
+        return record
 
     def to_toml(self) -> str:
-        """Return the study file's text; `study_from_dict(tomllib.loads(text))` is the study again."""
+        """Return the study file's text; `study_from_dict(tomllib.loads(text))` reads it again."""
         return tomli_w.dumps(self.to_dict())
 
     def fingerprint(self) -> str:
@@ -309,7 +316,7 @@ def study_from_dict(record: dict[str, Any]) -> Study:
 
 
 def load_study(path: Path) -> Study:
-    """Read a study file; its data path is resolved against the file's folder, then the working one."""
+    """Read a study file; a relative data path starts at the file's folder, then the working one."""
     try:
         record = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError as error:

@@ -1,7 +1,7 @@
 """The ja and en catalogues: user-visible sentences by key, and numbers as people write them.
 
-A catalogue is a folder of rooms, each with `en.toml` and `ja.toml`; the room's name is the first part
-of a key, so `kasa/locale/errors/ja.toml` holds `errors.*`. Values are filled in with `{name}`.
+A catalogue is a folder of rooms, each with `en.toml` and `ja.toml`; the room's name is the first
+part of a key, so `kasa/locale/errors/ja.toml` holds `errors.*`. Values are filled in with `{name}`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Translator:
     folders: tuple[Path, ...] = (CATALOGUE,)
 
     def __call__(self, key: str, /, **values: Any) -> str:
-        """Return the sentence for `key` with its values filled in; an unknown key raises KeyError."""
+        """Return the sentence for `key` with its values filled in; KeyError for an unknown key."""
         for folder in self.folders:
             sentence = catalogue(self.lang, folder).get(key)
             if sentence is not None:
@@ -87,10 +87,10 @@ class Translator:
 
     def seconds(self, value: float) -> str:
         """Return a duration as people say it: 8.3 s, 2 min 5 s, 1 h 12 min (seconds in)."""
-        if value < 60:  # noqa: PLR2004
-            return self.unit(value, "second", 1 if value < 10 else 0)  # noqa: PLR2004
+        if value < 60:
+            return self.unit(value, "second", 1 if value < 10 else 0)
         minutes, rest = divmod(round(value), 60)
-        if minutes < 60:  # noqa: PLR2004
+        if minutes < 60:
             return f"{self.unit(minutes, 'minute')} {self.unit(rest, 'second')}"
         hours, minutes = divmod(minutes, 60)
         return f"{self.unit(hours, 'hour')} {self.unit(minutes, 'minute')}"
@@ -98,13 +98,15 @@ class Translator:
     def unit(self, value: float, unit: str, digits: int = 0) -> str:
         """Return a value with its unit in the locale's short form."""
         pattern = "#,##0" + ("." + "0" * digits if digits else "")
-        text = units.format_unit(value, f"duration-{unit}", "short", format=pattern, locale=self.locale)
+        text = units.format_unit(
+            value, f"duration-{unit}", "short", format=pattern, locale=self.locale
+        )
         return str(text).replace("\u00a0", " ")
 
     def bytes(self, value: float) -> str:
         """Return bytes as MB or GB (powers of ten), for example 512 MB or 1.3 GB."""
-        if value < 1e9:  # noqa: PLR2004
-            return f"{self.number(value / 1e6, 1 if value < 1e7 else 0)} MB"  # noqa: PLR2004
+        if value < 1e9:
+            return f"{self.number(value / 1e6, 1 if value < 1e7 else 0)} MB"
         return f"{self.number(value / 1e9, 1)} GB"
 
     def date(self, moment: datetime) -> str:

@@ -1,4 +1,4 @@
-"""`python -m kasa.worker RUN_ID`: one run, one process; its end is written by itself where it can."""
+"""`python -m kasa.worker RUN_ID`: one run, one process, which writes its own end where it can."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = ("run", "spectrum", "estimate")
 def work(store: Store, run_id: str) -> bool:
     """Carry out one run and record how it ended; True when it finished."""
     record = store.run(run_id)
-    config = read_json(record.folder / "config.json")
+    config = read_json(record.folder / "config.json") or {}
     job = Job(
         id=run_id,
         kind=record.kind,

@@ -1,7 +1,7 @@
-"""One look for every chart: the same colour for a method everywhere, told apart by colour-blind readers.
+"""One look for every chart: a method's colour is the same everywhere, for colour-blind readers too.
 
-Colours are Okabe and Ito's (2008) set; arms of one method share its colour in lighter steps and differ
-in marker symbol, so that print in grey still tells them apart.
+Colours are Okabe and Ito's (2008) set; arms of one method share its colour in lighter steps and
+differ in marker symbol, so that print in grey still tells them apart.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ METHOD_COLORS = {
 }
 METHOD_SYMBOLS = {"kasa": "diamond", "lora": "circle", "frozen_head": "square", "tfidf": "x"}
 OTHER_COLORS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
-FONT = '"Source Sans", "Noto Sans JP", "Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic UI", Meiryo, sans-serif'
+FONT = (
+    '"Source Sans", "Noto Sans JP", "Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic UI", '
+    "Meiryo, sans-serif"
+)
 
 
 def arm_colors(arms: Sequence[str], methods: Sequence[str]) -> dict[str, str]:

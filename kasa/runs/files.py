@@ -19,7 +19,8 @@ UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
 def workspace() -> Path:
     """Return KASA_HOME, or the platform's user data folder; it is made when absent."""
     chosen = os.environ.get("KASA_HOME")
-    home = Path(chosen) if chosen else platformdirs.user_data_path("kasa-poc-studio", False)
+    own = platformdirs.user_data_path("kasa-poc-studio", appauthor=False)
+    home = Path(chosen) if chosen else own
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
@@ -58,7 +59,7 @@ def read_json(path: Path) -> Any | None:
 
 
 def safe_name(name: str) -> str:
-    """Return an upload's own file name without folders, drive letters or characters a disk refuses."""
+    """Return an upload's file name without folders, drive letters or characters a disk refuses."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     clean = UNSAFE.sub("_", last).strip(". ")
     return clean[-120:] or "upload"

@@ -1,4 +1,4 @@
-"""What a worker holds while it works: its config, its folder, and how it reports and hears "stop"."""
+"""What a worker holds while it works: config, folder, and how it reports and hears "stop"."""
 
 from __future__ import annotations
 

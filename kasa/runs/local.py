@@ -1,8 +1,8 @@
 """Processes on this machine: one dispatcher per workspace starts one worker process per run.
 
 The dispatcher belongs to nobody's terminal or server, so a closed browser, a restarted server or a
-killed server leaves the queue at work. Training runs go one at a time, so that their times are fair;
-short jobs (spectra, estimates, predictions) have a lane of their own.
+killed server leaves the queue at work. Training runs go one at a time, so that their times are
+fair; short jobs (spectra, estimates, predictions) have a lane of their own.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _spawn(arguments: list[str], log: Path, environment: dict[str, str]) -> subp
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS
         apart = {"creationflags": flags}
     with log.open("ab") as output:
-        return subprocess.Popen(  # noqa: S603 - our own interpreter and module names
+        return subprocess.Popen(
             [sys.executable, *arguments],
             cwd=ROOT,
             env=environment,
@@ -101,7 +101,7 @@ class Dispatcher:
         return True
 
     def leave_if_idle(self) -> bool:
-        """Give the place up in the same transaction that sees an empty queue, so no run is missed."""
+        """Give the place up in the transaction that sees an empty queue, so no run is missed."""
         with self.store.connect(exclusive=True) as db:
             busy = db.execute(
                 "SELECT 1 FROM runs WHERE status IN ('queued', 'running', 'stopping') LIMIT 1"
@@ -159,7 +159,7 @@ class Dispatcher:
 
 
 def _end_of(code: int, folder: Path) -> KasaError:
-    if code < 0 or code == 137:  # noqa: PLR2004 - 137 is a shell's way to say killed by signal 9
+    if code < 0 or code == 137:
         return TrainingError("worker_killed", signal=abs(code) if code < 0 else 9)
     return TrainingError("worker_crashed", code=code, log=str(folder / "log.txt"))
 

@@ -28,7 +28,7 @@ class StudyRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One job of one worker process: a training run (arm and seed), a spectrum, an estimate, a prediction."""
+    """One job of one worker process: a training run (arm and seed), a spectrum, an estimate."""
 
     id: str
     kind: str

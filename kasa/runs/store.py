@@ -1,11 +1,11 @@
 """The workspace: studies and runs in SQLite (WAL), everything a run writes in its own folder.
 
-    KASA_HOME/
-      kasa.db                studies, runs, the dispatcher's place
-      settings.json          hub access and other choices of the person
-      datasets/<sha256>/     an uploaded or imported file under its own name
-      studies/<id>/          study.toml, rows.jsonl (the rows and the part each belongs to)
-      runs/<id>/             config.json, log.txt, events.jsonl, result.json, predictions.csv, adapter
+KASA_HOME/
+kasa.db                studies, runs, the dispatcher's place
+settings.json          hub access and other choices of the person
+datasets/<sha256>/     an uploaded or imported file under its own name
+studies/<id>/          study.toml, rows.jsonl (the rows and the part each belongs to)
+runs/<id>/             config.json, log.txt, events.jsonl, result.json, predictions.csv, adapter
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Store:
         return study_id
 
     def update_study(self, study_id: str, study: Study) -> None:
-        """Replace a draft; gates, prices and the title of a started study may change, the rest not."""
+        """Replace a draft; of a started study only gates, prices and the title may change."""
         record = self.study(study_id)
         if record.status != "draft" and record.study.fingerprint() != study.fingerprint():
             raise StoreError("study_started", study=study_id)
@@ -144,7 +144,9 @@ class Store:
     def studies(self) -> list[StudyRecord]:
         """Return every study, newest first."""
         with self.connect() as db:
-            rows = db.execute("SELECT * FROM studies ORDER BY created_at DESC, rowid DESC").fetchall()
+            rows = db.execute(
+                "SELECT * FROM studies ORDER BY created_at DESC, rowid DESC"
+            ).fetchall()
         return [_study(row) for row in rows]
 
     def find_study(self, study: Study) -> str | None:
@@ -194,8 +196,8 @@ class Store:
                     "hub_access": self.hub_access(),
                 }
                 added = db.execute(
-                    "INSERT OR IGNORE INTO runs (id, kind, key, status, study_id, arm, method, seed,"
-                    " position, created_at) VALUES (?, 'run', ?, 'queued', ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR IGNORE INTO runs (id, kind, key, status, study_id, arm, method,"
+                    " seed, position, created_at) VALUES (?, 'run', ?, 'queued', ?, ?, ?, ?, ?, ?)",
                     (
                         run_id,
                         f"run:{study_id}/{name}/{seed}",
@@ -265,13 +267,17 @@ class Store:
 
     def _select(self, condition: str, *values: Any) -> list[RunRecord]:
         with self.connect() as db:
-            rows = db.execute(f"SELECT {RUN_COLUMNS} FROM runs WHERE {condition}", values).fetchall()  # noqa: S608
+            # Every condition is a literal of this file; what callers give goes in as values.
+            query = f"SELECT {RUN_COLUMNS} FROM runs WHERE {condition}"  # noqa: S608
+            rows = db.execute(query, values).fetchall()
         return [self._run(row) for row in rows]
 
     def add_job(self, kind: str, config: dict[str, Any], key: str) -> RunRecord:
         """Queue a job unless one with this key is active; returns the active one."""
         run_id = secrets.token_hex(6)
-        write_json(self.run_folder(run_id) / "config.json", {"hub_access": self.hub_access()} | config)
+        write_json(
+            self.run_folder(run_id) / "config.json", {"hub_access": self.hub_access()} | config
+        )
         try:
             with self.connect(exclusive=True) as db:
                 db.execute(
@@ -325,7 +331,8 @@ class Store:
         """Ask a working run to stop, or take a waiting one out of the queue."""
         with self.connect(exclusive=True) as db:
             db.execute(
-                "UPDATE runs SET status = 'cancelled', finished_at = ? WHERE id = ? AND status = 'queued'",
+                "UPDATE runs SET status = 'cancelled', finished_at = ?"
+                " WHERE id = ? AND status = 'queued'",
                 (_now(), run_id),
             )
             db.execute(
@@ -338,7 +345,7 @@ class Store:
             self.stop(run.id)
 
     def retry(self, run_id: str) -> None:
-        """Queue an ended, unfinished run again from its start; its log is kept, its events are not."""
+        """Queue an ended, unfinished run again from its start; its log is kept, its events not."""
         with self.connect(exclusive=True) as db:
             position = _next_position(db)
             changed = db.execute(
@@ -387,16 +394,14 @@ class Store:
         )
 
     def _run(self, row: sqlite3.Row) -> RunRecord:
-        values = {key: row[key] for key in row.keys()}  # noqa: SIM118 - a Row iterates over values
+        values: dict[str, Any] = dict(row)
         error = values.pop("error")
-        moments = {
-            name: _moment(values.pop(name)) for name in ("created_at", "started_at", "finished_at")
-        }
+        for name in ("created_at", "started_at", "finished_at"):
+            values[name] = _moment(values[name])
         return RunRecord(
             error=KasaError.from_dict(json.loads(error)) if error else None,
             folder=self.run_folder(row["id"]),
             **values,
-            **moments,
         )
 
 

@@ -1,7 +1,8 @@
 """Arms over PEFT: LoRA and KaSA on a base encoder, and the guard that KaSA really is KaSA.
 
 KaSA (arXiv:2412.06071): the base weight W = UΣVᵀ loses its smallest singular triplets, then
-ΔW = (α/r)·B·diag(d)·A is trained with loss L1 + (β·Σdⱼ² + γ·(‖BᵀB−I‖_F + ‖AAᵀ−I‖_F))/M, M adapted matrices.
+ΔW = (α/r)·B·diag(d)·A is trained with loss L1 + (β·Σdⱼ² + γ·(‖BᵀB−I‖_F + ‖AAᵀ−I‖_F))/M over M
+adapted matrices.
 PEFT supplies the layers and the regulariser, summed over matrices; dividing by M makes β and γ mean
 the same on every model. PEFT ties the number of removed triplets to r; here they are independent.
 """
@@ -60,13 +61,13 @@ def target_modules(encoder: nn.Module, arm: Arm) -> list[str]:
 def adapt(encoder: nn.Module, arm: Arm) -> tuple[nn.Module, dict[str, Expectation]]:
     """Put the arm's adapters on the encoder; for KaSA also return what the guard must find.
 
-    The encoder is changed in place: KaSA's truncation is destructive, so never use it as the base again.
+    The encoder is changed in place: KaSA's truncation is destructive, never use it as base again.
     """
     names = target_modules(encoder, arm)
     kasa = KasaConfig(beta=arm.beta, gamma=arm.gamma) if arm.method == "kasa" else None
     config = LoraConfig(
         r=arm.rank,
-        lora_alpha=arm.scale_alpha,  # type: ignore[arg-type]
+        lora_alpha=arm.scale_alpha,
         lora_dropout=0.0,
         target_modules=names,
         kasa_config=kasa,
@@ -75,7 +76,7 @@ def adapt(encoder: nn.Module, arm: Arm) -> tuple[nn.Module, dict[str, Expectatio
     if kasa is not None:
         originals = {name: _weight(encoder, name).detach().clone() for name in names}
     with removing(arm.components_to_remove):
-        adapted = get_peft_model(encoder, config, adapter_name=ADAPTER)  # type: ignore[arg-type]
+        adapted = get_peft_model(encoder, config, adapter_name=ADAPTER)
     count = arm.components_to_remove
     return adapted, {
         name: Expectation(weight, removed_norm(weight, count)) for name, weight in originals.items()
@@ -83,7 +84,7 @@ def adapt(encoder: nn.Module, arm: Arm) -> tuple[nn.Module, dict[str, Expectatio
 
 
 def removed_norm(weight: Tensor, count: int) -> float:
-    """Return sqrt(Σσᵢ²) over the `count` smallest σ: the ‖W − W'‖_F that removing them must cause."""
+    """Return sqrt(Σσᵢ²) over the `count` smallest σ: the ‖W − W'‖_F of removing them."""
     if count == 0:
         return 0.0
     smallest = singular_values(weight)[-count:]
@@ -92,7 +93,7 @@ def removed_norm(weight: Tensor, count: int) -> float:
 
 @contextmanager
 def removing(count: int) -> Iterator[None]:
-    """Let PEFT's KaSA layers remove `count` triplets, by subtraction in fp64, while the block runs."""
+    """Let PEFT's KaSA layers remove `count` triplets, by fp64 subtraction, inside the block."""
     if peft.__version__ != PEFT_VERSION:
         raise TrainingError("peft_version", got=peft.__version__, wanted=PEFT_VERSION)
     original = KasaLinearVariant.__dict__["_truncate_base_weight"]
@@ -110,25 +111,25 @@ def removing(count: int) -> Iterator[None]:
 
 def regulariser(adapted: nn.Module, num_matrices: int) -> Tensor:
     """Return KaSA's β·L2 + γ·L3 averaged over the adapted matrices (PEFT sums it)."""
-    total: Tensor = adapted.base_model._get_kasa_loss()  # type: ignore[union-attr, operator]  # noqa: SLF001
+    total: Tensor = _lora_model(adapted)._get_kasa_loss()  # noqa: SLF001
     return total / num_matrices
 
 
 def guard(adapted: nn.Module, arm: Arm, expected: dict[str, Expectation]) -> dict[str, Any]:
     """Prove that a KaSA run is one, or raise `TrainingError` with the reason.
 
-    Checked: `lora_diag` of length r on every target; ‖W − W'‖_F equal to the removed energy on every
-    target; a regulariser above zero. Returns the figures for result.json.
+    Checked: `lora_diag` of length r on every target; ‖W − W'‖_F equal to the removed energy on
+    every target; a regulariser above zero. Returns the figures for result.json.
     """
-    base = adapted.base_model.model  # type: ignore[union-attr]
+    base: nn.Module = _lora_model(adapted).model
     worst = 0.0
     for name, expectation in expected.items():
-        layer = base.get_submodule(name)  # type: ignore[operator]
+        layer: Any = base.get_submodule(name)
         diagonal = getattr(layer, "lora_diag", {})
         if ADAPTER not in diagonal or len(diagonal[ADAPTER]) != arm.rank:
             raise TrainingError("guard_no_diagonal", module=name)
         now = layer.get_base_layer().weight.detach()
-        change = float(torch.linalg.vector_norm((expectation.original.double() - now.double())))
+        change = float(torch.linalg.vector_norm(expectation.original.double() - now.double()))
         scale = float(torch.linalg.vector_norm(expectation.original.double()))
         slack = EXPECTED_CHANGE_RTOL * expectation.change + 1e-6 * scale
         off = abs(change - expectation.change)
@@ -146,6 +147,11 @@ def guard(adapted: nn.Module, arm: Arm, expected: dict[str, Expectation]) -> dic
         "regulariser": penalty,
         "largest_relative_deviation": worst,
     }
+
+
+def _lora_model(adapted: nn.Module) -> Any:
+    # peft's LoraModel, which nn.Module's annotations cannot name.
+    return adapted.base_model
 
 
 def _weight(encoder: nn.Module, name: str) -> Tensor:

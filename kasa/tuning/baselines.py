@@ -1,6 +1,6 @@
-"""The cheap baselines every tuned arm must beat: frozen base + linear head, TF-IDF + logistic regression.
+"""The baselines a tuned arm must beat: frozen base + linear head, TF-IDF + logistic regression.
 
-Both get a grid of regularisation strengths, chosen on validation, as the tuned arms get learning rates.
+Both get a grid of regularisation strengths, chosen on validation, as tuned arms get learning rates.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Probe:
         With two classes scikit-learn fits one logit z; ±z/2 gives the same probabilities.
         """
         weight, bias = self.model.coef_, self.model.intercept_
-        if num_labels == 2 and len(weight) == 1:  # noqa: PLR2004
+        if num_labels == 2 and len(weight) == 1:
             return np.vstack([-weight / 2, weight / 2]), np.concatenate([-bias / 2, bias / 2])
         return weight, bias
 
@@ -55,7 +55,8 @@ def fit_probe(train_x: Any, train_y: Sequence[int], val_x: Any, val_y: Sequence[
 
     Chosen by validation accuracy, ties by lower validation log-loss, then by the smaller C.
     """
-    trials, fitted = [], []
+    trials: list[dict[str, Any]] = []
+    fitted = []
     classes = np.arange(max(train_y) + 1)
     for strength in STRENGTHS:
         with stopwatch() as watch:

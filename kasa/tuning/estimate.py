@@ -1,7 +1,7 @@
 """Time and memory before anything is spent: a few measured steps, extrapolated to the whole study.
 
-A probe (kasa.jobs.estimate) measures this machine, this model and these rows; the arithmetic here is
-light, so that a page can redo it while epochs, seeds and the grid change.
+A probe (kasa.jobs.estimate) measures this machine, this model and these rows; the arithmetic here
+is light, so that a page can redo it while epochs, seeds and the grid change.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ def probe_key(study: Study) -> str:
 def extrapolate(study: Study, measured: dict[str, Any]) -> list[Estimate]:
     """Return one estimate per arm from a probe's measurements.
 
-    tuned run = startup + probe of the base + L·(prepare + steps·step + epochs·validate) + test, with L
-    learning rates and steps = epochs·⌈train rows / batch⌉. Source of every figure: the probe's result.json.
+    tuned run = startup + probe of the base + L·(prepare + steps·step + epochs·validate) + test,
+    with L learning rates and steps = epochs·⌈train rows / batch⌉. Source of every figure: the
+    probe's result.json.
     """
     named = zip(study.arm_names(), study.arms, strict=True)
     return [_estimate(name, arm, study.protocol, measured) for name, arm in named]

@@ -94,7 +94,7 @@ def precision_file(run_folder: Path) -> Path:
 def choose_precision(kept: Path) -> Precision:
     """Return bf16 where a measured matrix product of this processor is clearly faster in it.
 
-    speed-up = seconds(fp32) / seconds(bf16) of a 512×1024 by 1024×1024 product, the best of 20 each.
+    speed-up = seconds(fp32) / seconds(bf16) of a 512×1024 by 1024×1024 product, best of 20 each.
     Weights, adapters and the optimiser stay fp32; bf16 is autocast only. The answer is kept in the
     file `kept` with the processor's name, so that every arm of a study trains in the same format.
     """
@@ -168,7 +168,7 @@ def _processor() -> str:
 def _git_commit() -> str | None:
     try:
         command = ["git", "rev-parse", "HEAD"]
-        answer = subprocess.run(  # noqa: S603
+        answer = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=5, check=True
         )
     except (OSError, subprocess.SubprocessError):

@@ -70,7 +70,7 @@ class Outcome:
     conditions: dict[str, Any] = field(default_factory=dict)
 
     def predictions(self, parts: Parts) -> pd.DataFrame:
-        """Return the test rows: row, label, predicted, confidence (the predicted class's probability)."""
+        """Return the test rows: row, label, predicted, confidence (its probability)."""
         predicted = self.probabilities.argmax(1)
         return pd.DataFrame(
             {

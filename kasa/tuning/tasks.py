@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +72,7 @@ def _explained(source: ModelSource) -> Iterator[None]:
 def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
     """Return one vector per row from token states.
 
-    Shapes: hidden (batch, length, d), mask (batch, length) → (batch, d). Rows are padded on the right.
+    Shapes: hidden (batch, length, d), mask (batch, length) → (batch, d). Padding is on the right.
     """
     weights = mask.unsqueeze(-1).to(hidden.dtype)
     if how == "mean":
@@ -139,17 +139,23 @@ def pad_batch(reader: Reader, rows: Sequence[dict[str, Any]]) -> dict[str, Tenso
     return batch
 
 
-def logits_of(model: Classifier, reader: Reader, rows: Dataset, batch_size: int) -> NDArray[np.float32]:
+def logits_of(
+    model: Classifier, reader: Reader, rows: Dataset, batch_size: int
+) -> NDArray[np.float32]:
     """Return logits (rows, classes) in the rows' order, without gradients, in fp32."""
     return _by_batch(model, reader, rows, batch_size, lambda batch: model(**batch)["logits"])
 
 
-def embeddings_of(model: Classifier, reader: Reader, rows: Dataset, batch_size: int) -> NDArray[np.float32]:
+def embeddings_of(
+    model: Classifier, reader: Reader, rows: Dataset, batch_size: int
+) -> NDArray[np.float32]:
     """Return pooled states (rows, d) in the rows' order, without gradients, in fp32."""
     return _by_batch(model, reader, rows, batch_size, lambda batch: model.embed(**batch))
 
 
-def _by_batch(model: Classifier, reader: Reader, rows: Dataset, size: int, work: Any) -> NDArray[np.float32]:
+def _by_batch(
+    model: Classifier, reader: Reader, rows: Dataset, size: int, work: Any
+) -> NDArray[np.float32]:
     # Rows of similar length share a batch: less padding, same result.
     lengths = [len(ids) for ids in rows["input_ids"]]
     order = np.argsort(lengths, kind="stable")
@@ -161,6 +167,8 @@ def _by_batch(model: Classifier, reader: Reader, rows: Dataset, size: int, work:
             chosen = [rows[int(index)] for index in order[start : start + size]]
             batch = pad_batch(reader, chosen)
             batch.pop("labels", None)
-            parts.append(work({name: value.to(device) for name, value in batch.items()}).cpu().numpy())
+            parts.append(
+                work({name: value.to(device) for name, value in batch.items()}).cpu().numpy()
+            )
     result: NDArray[np.float32] = np.concatenate(parts)
     return result[np.argsort(order, kind="stable")]

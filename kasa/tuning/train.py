@@ -59,7 +59,7 @@ def silent(done: float, total: float, **info: Any) -> None:
 
 @dataclass
 class Prepared:
-    """What every run starts from: the tokenised parts, and the linear probe on the untouched base."""
+    """What every run starts from: tokenised parts and the linear probe on the untouched base."""
 
     reader: Reader
     train: Dataset
@@ -118,7 +118,7 @@ def run_frozen_head(source: ModelSource, parts: Parts, protocol: Protocol) -> Ou
     )
 
 
-def run_tuned(  # noqa: PLR0913 - one run's whole recipe
+def run_tuned(
     source: ModelSource,
     parts: Parts,
     protocol: Protocol,
@@ -244,7 +244,7 @@ class Tuning:
         return {**score(labels, logits.argmax(1).tolist()), "loss": cross_entropy(logits, labels)}
 
     def arguments(self, rate: float, max_steps: int) -> TrainingArguments:
-        """Return the Trainer's settings: AdamW, linear decay after a short warm-up, no weight decay."""
+        """Return the Trainer's settings: AdamW, linear decay after a warm-up, no weight decay."""
         steps = -(-len(self.ready.train) // self.protocol.batch_size) * self.protocol.epochs
         return TrainingArguments(
             output_dir=str(self.folder / "trainer"),
@@ -279,8 +279,8 @@ class PenalisedTrainer(Trainer):
         self,
         model: nn.Module,
         inputs: dict[str, Tensor],
-        return_outputs: bool = False,  # noqa: FBT001, FBT002 - the Trainer's own signature
-        num_items_in_batch: Tensor | None = None,  # noqa: ARG002
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
     ) -> Any:
         """Return task loss + penalty."""
         outputs = model(**inputs)
@@ -354,7 +354,9 @@ class Watcher(TrainerCallback):
 def save_tuned(model: Classifier, labels: tuple[str, ...], folder: Path) -> None:
     """Save adapter and head as safetensors, and the labels that the head's rows stand for."""
     model.encoder.save_pretrained(str(folder / "adapter"))  # type: ignore[operator]
-    head = {name: value.detach().cpu().contiguous() for name, value in model.head.named_parameters()}
+    head = {
+        name: value.detach().cpu().contiguous() for name, value in model.head.named_parameters()
+    }
     save_file(head, folder / "head.safetensors")
     (folder / "labels.json").write_text(json.dumps(labels, ensure_ascii=False), "utf-8")
 
