@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import state
 from app.i18n import t, text
 from kasa.errors import KasaError
+from kasa.model.source import EMBEDDED
+from kasa.report.labels import arm_labels
 from kasa.runs.records import RunRecord
+from kasa.study import Study
 
 PLOT_CONFIG = {"displaylogo": False, "displayModeBar": False, "responsive": True}
 STATUS_COLORS = {
@@ -36,7 +41,9 @@ def page_header(title_key: str, lead_key: str) -> None:
 
 def _plain(words: str) -> str:
     """Escape what Markdown would read as markup in a title that a person typed."""
-    return "".join(f"\\{letter}" if letter in "\\`*_{}[]()<>#+-.!|$:~" else letter for letter in words)
+    return "".join(
+        f"\\{letter}" if letter in "\\`*_{}[]()<>#+-.!|$:~" else letter for letter in words
+    )
 
 
 def plain(words: str) -> str:
@@ -45,7 +52,7 @@ def plain(words: str) -> str:
 
 
 def empty_state(message: str, button_label: str, page: str, key: str = "empty_next") -> None:
-    """Say what is missing and offer the one step that mends it; `page` is for example pages/data.py."""
+    """Say what is missing and offer the one step that mends it, on a page such as pages/data.py."""
     with st.container(border=True):
         st.markdown(message)
         if st.button(button_label, key=key, type="primary"):
@@ -56,7 +63,7 @@ def go_to(page: str) -> None:
     """Switch to a page, taking language and study along in the address."""
     keys = (state.LANG, state.STUDY)
     kept = {key: st.session_state[key] for key in keys if st.session_state.get(key)}
-    st.switch_page(st.session_state["pages"][page], query_params=kept)
+    st.switch_page(st.session_state[state.PAGES][page], query_params=kept)
 
 
 def next_step(label_key: str, page: str) -> None:
@@ -76,7 +83,7 @@ def show_error(error: KasaError) -> None:
     )
 
 
-def chart(figure: go.Figure, key: str, **options: object) -> object:
+def chart(figure: go.Figure, key: str, **options: Any) -> object:
     """Show a plotly figure with the studio's settings."""
     return st.plotly_chart(
         figure, width="stretch", theme=None, config=PLOT_CONFIG, key=key, **options
@@ -88,11 +95,62 @@ def status_badge(status: str) -> str:
     return f":{STATUS_COLORS[status]}-badge[{t(f'shell.status.{status}')}]"
 
 
-def run_progress(runs: Sequence[RunRecord]) -> None:
+def whole_field(
+    place: DeltaGenerator, label: str, value: int, bounds: tuple[int, int], key: str, **options: Any
+) -> int:
+    """Show a field for a whole number, with room for a value that came from a study file."""
+    low, high = min(bounds[0], value), max(bounds[1], value)
+    return int(place.number_input(label, low, high, value, key=key, **options))
+
+
+def number_field(
+    place: DeltaGenerator,
+    label: str,
+    value: float,
+    bounds: tuple[float, float],
+    key: str,
+    **options: Any,
+) -> float:
+    """Show a field for a number, with room for a value that came from a study file.
+
+    `%g` shows every digit that was typed and none more.
+    """
+    start = float(value)
+    low, high = min(bounds[0], start), max(bounds[1], start)
+    return float(place.number_input(label, low, high, start, format="%g", key=key, **options))
+
+
+def optional_field(
+    place: DeltaGenerator,
+    label: str,
+    value: float | None,
+    bounds: tuple[float, float],
+    key: str,
+    **options: Any,
+) -> float | None:
+    """Show a field for a number that may be left empty, and emptied again."""
+    start = None if value is None else float(value)
+    low, high = bounds if start is None else (min(bounds[0], start), max(bounds[1], start))
+    # A field with a default number goes back to it when it is emptied, so the default is None.
+    if key not in st.session_state:
+        st.session_state[key] = start
+    shown = place.number_input(label, low, high, None, format="%g", key=key, **options)
+    return None if shown is None else float(shown)
+
+
+def model_name(model: str) -> str:
+    """Return a base model as Markdown: the built-in one by its own name, others as they are."""
+    return t("shell.embedded_model") if model == EMBEDDED else plain(model)
+
+
+def run_progress(study: Study, runs: Sequence[RunRecord]) -> None:
     """Show one line of status and progress for each run."""
+    labels = arm_labels(study, text())
     for run in runs:
         events = state.store().events(run.id) if run.status in {"running", "stopping"} else []
         share = 1.0 if run.status == "finished" else 0.0
         if events and events[-1]["total"]:
             share = min(1.0, events[-1]["done"] / events[-1]["total"])
-        st.progress(share, text=f"{status_badge(run.status)} {run.arm or run.kind}")
+        name = plain(labels[str(run.arm)])
+        seed = t("experiment.live.seed", seed=run.seed)
+        st.progress(share, text=f"{status_badge(run.status)} {name} · {seed}")

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.components import chart, plain, show_error
+from app.components import chart, model_name, plain, show_error
 from app.i18n import t, text
 from app.state import store
 from kasa.data.check import Problem, left_out
@@ -87,7 +87,7 @@ def show_fit(spec: DataSpec, table: Table, model: str) -> NDArray[np.int64] | No
         "longest_tokens": t("data_page.tokens", count=text().number(found.longest_tokens)),
     }
     show_metrics({t(f"data_page.{name}"): value for name, value in facts.items()})
-    st.caption(t("data_page.fit_model", model=plain(model)))
+    st.caption(t("data_page.fit_model", model=model_name(model)))
     return lengths
 
 

@@ -1,4 +1,7 @@
-"""The settings of a draft study, as widgets: arms, profile, advanced settings, gates and prices."""
+"""The settings of a draft study, as widgets: name, methods, profile and advanced settings.
+
+Requirements and prices have a module of their own, because a started study may still change them.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +10,39 @@ from typing import Any
 
 import streamlit as st
 
+from app.components import number_field, whole_field
 from app.i18n import t, text
-from kasa.report.labels import arm_label
-from kasa.study import METHODS, PROFILES, Arm, Gates, Prices, Protocol, Study
+from kasa.report.labels import arm_labels
+from kasa.study import METHODS, PROFILES, Arm, Protocol, Study
 
-CURRENCIES = ("JPY", "USD", "EUR", "CNY", "GBP", "KRW", "THB", "VND")
+PENALTIES = {"beta": "β", "gamma": "γ"}
 RATES = (1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2)
 
 
-def study_form(study: Study) -> Study:
-    """Show every setting of a study and return it as it now stands."""
-    title = st.text_input(t("experiment.title_label"), study.title, key="study_title", max_chars=120)
+def study_form(study: Study) -> Study | None:
+    """Show what is compared and how; None while a field is empty that may not be.
+
+    Raises `StudyError` where the settings contradict each other, for example two equal methods.
+    """
+    title = st.text_input(
+        t("experiment.title_label"),
+        study.title,
+        key="study_title",
+        max_chars=max(120, len(study.title)),
+    ).strip()
     arms = _arms(study)
     protocol = _profile(study.protocol)
     with st.expander(t("experiment.advanced.title"), key="advanced"):
-        arms = _advanced_arms(arms)
-        protocol = _advanced_protocol(protocol)
-    with st.expander(t("experiment.gates.title"), key="gates_and_prices"):
-        gates, prices = _gates(study)
-    return replace(
-        study,
-        title=title.strip() or study.title,
-        arms=arms,
-        protocol=protocol,
-        gates=gates,
-        prices=prices,
-    )
+        arms = _advanced_arms(replace(study, arms=arms)) if arms else ()
+        rates, protocol = _advanced_protocol(protocol)
+    missing = [
+        name for name, value in (("title", title), ("arms", arms), ("rates", rates)) if not value
+    ]
+    for name in missing:
+        st.warning(t(f"experiment.missing.{name}"), icon=":material/info:")
+    if missing:
+        return None
+    return replace(study, title=title, arms=arms, protocol=replace(protocol, learning_rates=rates))
 
 
 def _arms(study: Study) -> tuple[Arm, ...]:
@@ -45,21 +55,18 @@ def _arms(study: Study) -> tuple[Arm, ...]:
         format_func=labels.__getitem__,
         help=t("experiment.arms.help"),
         key="arms",
+        placeholder=t("experiment.arms.placeholder"),
     )
-    if not chosen:
-        st.warning(t("experiment.arms.none"), icon=":material/info:")
-        return study.arms
     kept = tuple(arm for arm in study.arms if arm.method in chosen)
     tuned = next((arm for arm in study.arms if arm.tuned), Arm("lora"))
-    added = tuple(
-        Arm(method, rank=tuned.rank) for method in METHODS if method in chosen and method not in present
-    )
-    return kept + added
+    added = tuple(Arm(method, rank=tuned.rank) for method in chosen if method not in present)
+    # The order on the page and in the queue is always the same, whatever was clicked first.
+    return tuple(sorted(kept + added, key=lambda arm: METHODS.index(arm.method)))
 
 
 def _profile(protocol: Protocol) -> Protocol:
-    labels = {name: t(f"experiment.profile.{name}") for name in PROFILES}
-    chosen = st.segmented_control(
+    labels = {name: t(f"report.profile.{name}").capitalize() for name in PROFILES}
+    name = st.segmented_control(
         t("experiment.profile.label"),
         tuple(PROFILES),
         default=protocol.profile,
@@ -67,167 +74,118 @@ def _profile(protocol: Protocol) -> Protocol:
         key="profile",
         required=True,
     )
-    name = chosen or protocol.profile
-    if name != protocol.profile:
-        kept = {"seeds": (), "learning_rates": (), "epochs": 0}
-        protocol = replace(protocol, profile=name, **kept)
-    st.caption(
-        t(
-            "experiment.profile.means",
-            seeds=text().number(len(protocol.seeds)),
-            rates=text().number(len(protocol.learning_rates)),
-            epochs=text().number(protocol.epochs),
-        )
-    )
-    if len(protocol.seeds) == 1:
-        st.caption(t("experiment.profile.one_seed"))
+    if name and name != protocol.profile:
+        # Empty values take the new profile's own.
+        protocol = replace(protocol, profile=name, seeds=(), learning_rates=(), epochs=0)
+    st.caption(profile_words(protocol))
     return protocol
 
 
-def _advanced_arms(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
-    changed = []
-    for index, arm in enumerate(arms):
+def profile_words(protocol: Protocol) -> str:
+    """Return what a protocol asks for in words, with a caution where one seed is too few."""
+    words = t(
+        "experiment.profile.means",
+        seeds=text().number(len(protocol.seeds)),
+        rates=text().number(len(protocol.learning_rates)),
+        epochs=text().number(protocol.epochs),
+    )
+    caution = t("experiment.profile.one_seed") if len(protocol.seeds) == 1 else ""
+    return f"{words} {caution}".strip()
+
+
+def _advanced_arms(study: Study) -> tuple[Arm, ...]:
+    labels = arm_labels(study, text())
+    changed: list[Arm] = []
+    for name, arm in zip(study.arm_names(), study.arms, strict=True):
         if not arm.tuned:
             changed.append(arm)
             continue
-        st.markdown(f"**{arm_label(arm, text())}**")
+        # By method and place, not by name: the name holds the rank that is edited here.
+        key = f"{arm.method}_{sum(other.method == arm.method for other in changed)}"
+        st.markdown(f"**{labels[name]}**")
         columns = st.columns(4)
-        settings: dict[str, Any] = {
-            "rank": columns[0].number_input(
-                t("experiment.advanced.rank"), 1, 256, arm.rank, key=f"rank_{index}"
-            )
-        }
-        if arm.method == "kasa":
-            settings |= _kasa_settings(arm, columns[1:], index, int(settings["rank"]))
-        changed.append(replace(arm, **settings))
-    return tuple(dict.fromkeys(changed))
+        rank = whole_field(
+            columns[0], t("experiment.advanced.rank"), arm.rank, (1, 1024), f"rank_{key}"
+        )
+        settings = _kasa_settings(arm, columns[1:], key, rank) if arm.method == "kasa" else {}
+        changed.append(replace(arm, rank=rank, **settings))
+    return tuple(changed)
 
 
-def _kasa_settings(arm: Arm, columns: Any, index: int, rank: int) -> dict[str, Any]:
-    removed = columns[0].number_input(
+def _kasa_settings(arm: Arm, columns: Any, key: str, rank: int) -> dict[str, Any]:
+    follows = arm.removed_components is None
+    removed = whole_field(
+        columns[0],
         t("experiment.advanced.removed"),
-        0,
-        1024,
         rank if arm.removed_components is None else arm.removed_components,
-        help=t("experiment.advanced.removed_help"),
+        (0, 1024),
         # A removal that follows the rank must show the new rank.
-        key=f"removed_{index}_{rank if arm.removed_components is None else 'own'}",
+        f"removed_{key}_{rank if follows else 'own'}",
+        help=t("experiment.advanced.removed_help"),
     )
-    beta = columns[1].number_input(
-        "β", 0.0, 10.0, arm.beta, format="%g", help=t("experiment.advanced.beta"), key=f"beta_{index}"
-    )
-    gamma = columns[2].number_input(
-        "γ", 0.0, 10.0, arm.gamma, format="%g", help=t("experiment.advanced.gamma"), key=f"gamma_{index}"
-    )
-    follows = arm.removed_components is None and removed == rank
-    return {"removed_components": None if follows else removed, "beta": beta, "gamma": gamma}
+    weights = {
+        name: number_field(
+            column,
+            letter,
+            getattr(arm, name),
+            (0.0, 10.0),
+            f"{name}_{key}",
+            step=1e-4,
+            help=t(f"experiment.advanced.{name}"),
+        )
+        for column, (name, letter) in zip(columns[1:], PENALTIES.items(), strict=False)
+    }
+    own = None if follows and removed == rank else removed
+    return {"removed_components": own} | weights
 
 
-def _advanced_protocol(protocol: Protocol) -> Protocol:
+def _advanced_protocol(protocol: Protocol) -> tuple[tuple[float, ...], Protocol]:
+    """Return (learning rates, protocol); the rates are empty while none is chosen."""
     st.markdown(f"**{t('experiment.advanced.protocol')}**")
-    columns = st.columns(4)
-    options = sorted({*RATES, *protocol.learning_rates})
     suffix = protocol.profile
-    rates = columns[0].multiselect(
+    rates = st.multiselect(
         t("experiment.advanced.rates"),
-        options,
+        sorted({*RATES, *protocol.learning_rates}),
         default=protocol.learning_rates,
         format_func="{:g}".format,
         help=t("experiment.advanced.rates_help"),
         key=f"rates_{suffix}",
+        placeholder=t("experiment.advanced.rates_placeholder"),
     )
-    epochs = columns[1].number_input(
-        t("experiment.advanced.epochs"), 1, 100, protocol.epochs, key=f"epochs_{suffix}"
-    )
-    seeds = columns[2].number_input(
-        t("experiment.advanced.seeds"),
-        1,
-        20,
-        len(protocol.seeds),
-        help=t("experiment.advanced.seeds_help"),
-        key=f"seeds_{suffix}",
-    )
-    batch = columns[3].number_input(
-        t("experiment.advanced.batch"), 1, 256, protocol.batch_size, key="batch_size"
-    )
-    length = columns[0].number_input(
-        t("experiment.advanced.length"), 8, 512, protocol.max_length, key="max_length"
-    )
-    margin = columns[1].number_input(
+    columns = st.columns(5)
+    names = {
+        "epochs": (protocol.epochs, (1, 1000), f"epochs_{suffix}"),
+        "seeds": (len(protocol.seeds), (1, 20), f"seeds_{suffix}"),
+        "batch": (protocol.batch_size, (1, 1024), "batch_size"),
+        "length": (protocol.max_length, (8, 8192), "max_length"),
+    }
+    whole = {
+        name: whole_field(
+            column,
+            t(f"experiment.advanced.{name}"),
+            value,
+            bounds,
+            key,
+            help=t(f"experiment.advanced.{name}_help"),
+        )
+        for column, (name, (value, bounds, key)) in zip(columns, names.items(), strict=False)
+    }
+    margin = number_field(
+        columns[4],
         t("experiment.advanced.margin"),
-        0.0,
-        20.0,
         100 * protocol.equivalence_margin,
+        (0.0, 20.0),
+        "margin",
         step=0.5,
         help=t("experiment.advanced.margin_help"),
-        key="margin",
     )
-    same_seeds = seeds == len(protocol.seeds)
-    return replace(
+    same_seeds = whole["seeds"] == len(protocol.seeds)
+    changed = replace(
         protocol,
-        learning_rates=tuple(rates) or protocol.learning_rates,
-        epochs=epochs,
-        seeds=protocol.seeds if same_seeds else tuple(range(seeds)),
-        batch_size=batch,
-        max_length=length,
+        epochs=whole["epochs"],
+        seeds=protocol.seeds if same_seeds else tuple(range(whole["seeds"])),
+        batch_size=whole["batch"],
+        max_length=whole["length"],
         equivalence_margin=round(margin / 100, 6),
     )
-
-
-def _gates(study: Study) -> tuple[Gates, Prices]:
-    gates, prices = study.gates, study.prices
-    st.markdown(t("experiment.gates.lead"))
-    columns = st.columns(4)
-    least = columns[0].number_input(
-        t("experiment.gates.metric_min"),
-        1.0,
-        100.0,
-        None if gates.metric_min is None else 100 * gates.metric_min,
-        step=1.0,
-        placeholder=t("experiment.gates.none"),
-        key="gate_metric",
-    )
-    minutes = columns[1].number_input(
-        t("experiment.gates.minutes"),
-        0.1,
-        10_000.0,
-        gates.train_minutes_max,
-        step=1.0,
-        placeholder=t("experiment.gates.none"),
-        key="gate_minutes",
-    )
-    memory = columns[2].number_input(
-        t("experiment.gates.memory"),
-        0.1,
-        1_000.0,
-        gates.peak_memory_gb_max,
-        step=1.0,
-        placeholder=t("experiment.gates.none"),
-        key="gate_memory",
-    )
-    money = columns[3].number_input(
-        t("experiment.gates.money"),
-        0.01,
-        1e9,
-        gates.money_max,
-        placeholder=t("experiment.gates.none"),
-        key="gate_money",
-    )
-    currencies = tuple(dict.fromkeys((*CURRENCIES, prices.currency)))
-    currency = columns[0].selectbox(
-        t("experiment.gates.currency"),
-        currencies,
-        currencies.index(prices.currency),
-        key="currency",
-    )
-    price = columns[1].number_input(
-        t("experiment.gates.price"), 0.0, 1e6, float(prices.machine_per_hour), key="price"
-    )
-    changed = replace(
-        gates,
-        metric_min=None if least is None else round(least / 100, 6),
-        train_minutes_max=minutes,
-        peak_memory_gb_max=memory,
-        money_max=money,
-    )
-    return changed, Prices(currency, price)
+    return tuple(sorted(rates)), changed

@@ -22,10 +22,10 @@ def _translator(lang: str) -> Translator:
 
 def current_lang() -> str:
     """Return ja or en: from the address, the last choice kept in the workspace, or the browser."""
-    asked = st.query_params.get(state.LANG) or st.session_state.get(state.LANG)
-    chosen = asked or state.store().settings().get("language")
-    if chosen in LANGUAGES:
-        return str(chosen)
+    kept = state.store().settings().get("language")
+    for chosen in (st.query_params.get(state.LANG), st.session_state.get(state.LANG), kept):
+        if chosen in LANGUAGES:
+            return str(chosen)
     return "ja" if str(st.context.locale or "").lower().startswith("ja") else "en"
 
 
@@ -37,6 +37,14 @@ def text() -> Translator:
 def t(key: str, /, **values: Any) -> str:
     """Return one sentence in the current language."""
     return text()(key, **values)
+
+
+def about_seconds(value: float) -> str:
+    """Return an expected duration no more precisely than it is known: minutes beyond two."""
+    speak = text()
+    if 120 <= value < 3570:
+        return speak.unit(round(value / 60), "minute")
+    return speak.seconds(value)
 
 
 def language_switch() -> None:

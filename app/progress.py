@@ -12,7 +12,7 @@ from kasa.runs.records import RunRecord
 
 @dataclass(frozen=True)
 class Progress:
-    """A run at work: share done, seconds left (None while nothing can be said), memory now in bytes."""
+    """A run at work: share done, seconds left (None while nothing can be said), bytes in use."""
 
     share: float
     seconds_left: float | None
@@ -25,26 +25,45 @@ def run_progress(events: Sequence[dict[str, Any]]) -> Progress:
     if not steps:
         return Progress(0.0, None, None)
     first, last = steps[0], steps[-1]
-    share = last["done"] / last["total"]
     made = last["done"] - first["done"]
     left = None
     if made > 0:
         left = (last["time"] - first["time"]) / made * (last["total"] - last["done"])
-    return Progress(share, left, last["memory_bytes"])
+    return Progress(min(1.0, last["done"] / last["total"]), left, last["memory_bytes"])
 
 
-def seconds_left(
-    runs: Sequence[RunRecord], current: Progress | None, expected: dict[str, float]
-) -> float | None:
-    """Return the seconds a study still needs, or None while some waiting arm was never timed.
+def signature(runs: Sequence[RunRecord]) -> str:
+    """Return what the page's buttons depend on; progress within a run does not change it."""
+    return " ".join(run.status for run in runs)
 
-    A waiting run takes what its arm's last finished run took, else what the estimate `expected`.
-    """
-    known = expected | {
+
+def known_seconds(runs: Sequence[RunRecord], expected: dict[str, float]) -> dict[str, float]:
+    """Return seconds per arm: what its last finished run took, else what was expected of it."""
+    return expected | {
         run.arm: (run.finished_at - run.started_at).total_seconds()
         for run in runs
         if run.status == "finished" and run.arm and run.started_at and run.finished_at
     }
+
+
+def overall_share(runs: Sequence[RunRecord], share: float, expected: dict[str, float]) -> float:
+    """Return how much of a study is done; runs weigh by their seconds where all are known.
+
+    `share` is that of the run at work.
+    """
+    known = known_seconds(runs, expected)
+    equal = any(run.arm not in known for run in runs)
+    weights = [1.0 if equal else known[str(run.arm)] for run in runs]
+    parts = [1.0 if not run.active else share if run.status != "queued" else 0.0 for run in runs]
+    done = sum(weight * part for weight, part in zip(weights, parts, strict=True))
+    return min(1.0, done / (sum(weights) or 1.0))
+
+
+def seconds_left(
+    runs: Sequence[RunRecord], current: Progress, expected: dict[str, float]
+) -> float | None:
+    """Return the seconds a study still needs, or None while some waiting arm was never timed."""
+    known = known_seconds(runs, expected)
     left = 0.0
     for run in runs:
         if run.status == "queued":
@@ -52,7 +71,7 @@ def seconds_left(
                 return None
             left += known[run.arm]
         elif run.status == "running":
-            if current is not None and current.seconds_left is not None:
+            if current.seconds_left is not None:
                 left += current.seconds_left
             elif run.arm in known and run.started_at:
                 spent = (datetime.now(UTC) - run.started_at).total_seconds()

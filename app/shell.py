@@ -29,6 +29,7 @@ def main() -> None:
     """Draw the frame and the current page; a failure a person can cause is said in words."""
     st.set_page_config(page_title="KaSA PoC Studio", page_icon="⚖️", layout="wide")
     try:
+        state.take_address()
         ensure_dispatcher(state.store())
     except KasaError as error:
         show_error(error)
@@ -43,7 +44,7 @@ def main() -> None:
         )
         for path, (name, icon) in PAGES.items()
     }
-    st.session_state["pages"] = pages
+    st.session_state[state.PAGES] = pages
     page = st.navigation(list(pages.values()))
     state.keep_address()
     with st.sidebar:

@@ -66,8 +66,11 @@ def cell_sentence(spectrum: Spectrum, options: Options) -> str:
 
 def rule_name(criterion: str, options: Options) -> str:
     """Return a criterion's name with its setting."""
-    tau = text().percent(options.tau, 1).replace(".0%", "%")
-    return t(f"spectral.criterion.{criterion}.name", count=options.removed_components, tau=tau)
+    tau, share = (
+        text().percent(value, 1).replace(".0%", "%") for value in (options.tau, options.share)
+    )
+    count = text().number(options.removed_components)
+    return t(f"spectral.criterion.{criterion}.name", count=count, tau=tau, share=share)
 
 
 def show_cuts(chosen: Sequence[Spectrum], cuts: dict[str, list[Cut]], options: Options) -> None:

@@ -76,7 +76,7 @@ def show_end(job: RunRecord) -> None:
 
 def show_grid(spectra: Sequence[Spectrum]) -> Options:
     """Show the measure's heatmap and its meaning in a sentence; returns the criteria's options."""
-    sides = st.columns([2, 1, 1])
+    sides = st.columns([2, 1, 1, 1])
     count = int(st.session_state.get("spectrum_r", 8))
     titles = {name: t(f"spectral.measure.{name}.name", count=count) for name in MEASURES}
     measure = sides[0].selectbox(
@@ -104,6 +104,16 @@ def show_grid(spectra: Sequence[Spectrum]) -> Options:
         key="spectrum_tau",
         help=t("spectrum.tau_help"),
     )
+    share = sides[3].number_input(
+        t("spectrum.share"),
+        min_value=0.0,
+        max_value=99.0,
+        value=10.0,
+        step=1.0,
+        format="%.1f",
+        key="spectrum_share",
+        help=t("spectrum.share_help"),
+    )
     shown = in_grid(spectra)
     st.markdown(grid_sentence(shown, measure, removed))
     st.caption(t(f"spectral.measure.{measure}.about", count=removed))
@@ -122,7 +132,7 @@ def show_grid(spectra: Sequence[Spectrum]) -> Options:
     outside = [s.kind for s in spectra if s not in shown]
     if outside:
         st.caption(t("spectrum.outside", names=plain(", ".join(outside))))
-    return Options(removed_components=removed, tau=tau / 100)
+    return Options(removed_components=removed, tau=tau / 100, share=share / 100)
 
 
 def grid_sentence(shown: Sequence[Spectrum], measure: str, removed: int) -> str:

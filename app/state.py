@@ -11,10 +11,10 @@ from kasa.errors import StoreError
 from kasa.runs.files import workspace
 from kasa.runs.records import StudyRecord
 from kasa.runs.store import Store
-from kasa.study import Study
 
 LANG = "lang"
 STUDY = "study"
+PAGES = "pages"
 
 
 @st.cache_resource(max_entries=4)
@@ -55,6 +55,13 @@ def current_study() -> StudyRecord | None:
     """Return the current study's record."""
     study_id = current_study_id()
     return store().study(study_id) if study_id else None
+
+
+def take_address() -> None:
+    """Take language and study from the address into the session, before a switch clears them."""
+    for key in (LANG, STUDY):
+        if asked := st.query_params.get(key):
+            st.session_state[key] = asked
 
 
 def keep_address() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import streamlit as st
 
@@ -9,8 +11,11 @@ from app.components import chart, plain
 from app.i18n import text
 from kasa.report.headline import Headline
 from kasa.report.plots import Chart
+from kasa.report.sections import gates_table
 from kasa.report.tree import Table
+from kasa.verdict.evidence import Evidence
 
+GATES = {"met": "green", "not_met": "red", "not_settled": "orange"}
 COLORS = {
     "better": "green",
     "worse": "orange",
@@ -33,12 +38,37 @@ def show_headline(found: Headline) -> None:
         st.warning(plain(caution), icon=":material/info:")
 
 
-def show_table(table: Table, key: str) -> None:
-    """Show a finished table; it scrolls sideways where the screen is narrow."""
-    rows = [[cell.replace("\n", " ") for cell in row] for row in table.rows]
-    frame = pd.DataFrame(rows, columns=list(table.header))
-    right = {table.header[i]: st.column_config.TextColumn(alignment="right") for i in table.numeric}
-    st.dataframe(frame, hide_index=True, column_config=right, key=key, height="content")
+def show_table(table: Table, key: str, badges: Mapping[str, str] | None = None) -> None:
+    """Show a finished table whose cells wrap on a phone and can be searched in the browser.
+
+    `badges` maps a cell's first line to the colour it is shown in.
+    """
+    rows = [[_cell(cell, badges or {}) for cell in row] for row in table.rows]
+    with st.container(key=key):
+        st.table(
+            pd.DataFrame(rows, columns=[plain(name) for name in table.header]), hide_index=True
+        )
+
+
+def transposed(table: Table) -> Table:
+    """Return the table with a column per row, so that what is compared stands side by side."""
+    names, *columns = zip(*table.rows, strict=True)
+    first, *header = table.header
+    rows = tuple((name, *column) for name, column in zip(header, columns, strict=True))
+    return Table((first, *names), rows)
+
+
+def _cell(words: str, badges: Mapping[str, str]) -> str:
+    first, *others = words.split("\n")
+    lines = [plain(line) for line in others]
+    shown = f":{badges[first]}-badge[{plain(first)}]" if first in badges else plain(first)
+    return "  \n".join([shown, *lines])
+
+
+def show_gates(evidence: Evidence) -> None:
+    """Show every method against every requirement, met and not met in colour and in words."""
+    badges = {text()(f"verdict.gate_status.{name}"): color for name, color in GATES.items()}
+    show_table(gates_table(evidence, text()), "gates_table", badges)
 
 
 def show_chart(shown: Chart, key: str) -> None:

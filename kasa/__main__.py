@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     model_help = "embedded, a folder, or a hub id"
     sub = verb("spectrum", "singular values of every linear weight")
     sub.add_argument("model", help=model_help)
+    sub.add_argument("--method", choices=commands.SPECTRUM_METHODS, default="exact")
     sub.add_argument("--out", help="write an npz whose keys are module names")
     sub = verb("propose", "a truncation plan by one criterion")
     sub.add_argument("model", help=model_help)

@@ -20,7 +20,8 @@ from kasa.report.html import write_html
 from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord
 from kasa.runs.store import Store
-from kasa.spectral.spectrum import analyse, effective_rank, save_spectra, stable_rank
+from kasa.spectral.spectrum import Spectrum, effective_rank, save_spectra, stable_rank
+from kasa.spectral.stream import METHODS, Progress, analyse
 from kasa.spectral.truncation import CRITERIA, Options, plan_to_toml, propose
 from kasa.study import Study, load_study, study_from_dict
 from kasa.text import Translator, translator
@@ -29,6 +30,7 @@ from kasa.verdict.costs import run_cost
 from kasa.verdict.evidence import Evidence, evidence_to_dict, gather
 
 CRITERION_NAMES = tuple(CRITERIA)
+SPECTRUM_METHODS = METHODS
 POLL_SECONDS = 0.3
 FORMATS = ("html", "csv")
 
@@ -47,19 +49,38 @@ def _source(name: str) -> ModelSource:
     return resolve_model(name, hub_access=hub)
 
 
-def _progress(args: argparse.Namespace) -> Callable[[int, int, str], None]:
-    def show(done: int, total: int, name: str) -> None:
-        _tell(args, "cli.progress", done=done, total=total, name=name)
+def _spectra(args: argparse.Namespace, source: ModelSource, method: str) -> list[Spectrum]:
+    """Analyse a model, telling after each matrix how long the rest will take."""
+    started = time.monotonic()
 
-    return show
+    def show(step: Progress) -> None:
+        spent = time.monotonic() - started
+        left = translator(args.lang).seconds(spent / step.share - spent) if step.share else "?"
+        facts = {"done": step.done, "total": step.total, "name": step.module, "left": left}
+        _tell(args, "cli.progress", **facts)
+
+    keep = Store().spectra_folder(source.sha256)
+    return analyse(source, method=method, keep=keep, progress=show)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Make the folder to write into; what the system refuses is explained."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        detail = error.strerror or str(error)
+        raise StoreError("cannot_write", path=str(path), detail=detail) from error
 
 
 def spectrum(args: argparse.Namespace) -> dict[str, Any]:
     """Measure every linear weight's singular values; optionally write them as npz."""
     source = _source(args.model)
-    spectra = analyse(source, progress=_progress(args))
+    spectra = _spectra(args, source, args.method)
     if args.out:
-        save_spectra(Path(args.out), spectra)
+        with _writing(Path(args.out)):
+            save_spectra(Path(args.out), spectra)
         _tell(args, "cli.written", path=args.out)
     matrices = [
         {
@@ -79,7 +100,7 @@ def spectrum(args: argparse.Namespace) -> dict[str, Any]:
     skipped = [{"name": t.name, "reason": t.reason} for t in model_facts(source).skipped]
     return {
         "model_sha256": source.sha256,
-        "method": "exact",
+        "method": args.method,
         "out": args.out,
         "matrices": matrices,
         "skipped": skipped,
@@ -89,11 +110,13 @@ def spectrum(args: argparse.Namespace) -> dict[str, Any]:
 def propose_plan(args: argparse.Namespace) -> dict[str, Any]:
     """Propose, by one criterion, which singular components each weight loses."""
     source = _source(args.model)
-    spectra = analyse(source, progress=_progress(args))
-    plan = propose(spectra, args.criterion, args.model, Options(args.rank, args.tau))
+    options = Options(args.rank, args.tau)
+    spectra = _spectra(args, source, "exact")
+    plan = propose(spectra, args.criterion, args.model, options)
     text = plan_to_toml(plan)
     if args.out:
-        Path(args.out).write_text(text, "utf-8")
+        with _writing(Path(args.out)):
+            Path(args.out).write_text(text, "utf-8")
         _tell(args, "cli.written", path=args.out)
     else:
         print(text)
@@ -106,13 +129,12 @@ def check_data(args: argparse.Namespace) -> dict[str, Any]:
     found = check_file(Path(args.file), args.text, args.label, lang=args.lang)
     print(say(args, "cli.data", **{k: found[k] for k in ("format", "encoding", "rows")}))
     for info in found["columns"]:
-        print(f"  {info['name']}: {info['role']} ({info['num_values']})")
+        role = say(args, f"data.roles.{info['role']}")
+        print(f"  {info['name']}: {role} ({info['num_values']})")
     for problem in found["problems"]:
         rows = ", ".join(map(str, problem["rows"][:10]))
-        print(
-            f"  {problem['kind']} × {problem['count']} [{rows}]: "
-            f"{problem['reason']} {problem['fix']}"
-        )
+        name = say(args, f"data.problems.{problem['kind']}.name")
+        print(f"  {name} × {problem['count']} [{rows}]: {problem['reason']} {problem['fix']}")
     return found
 
 
@@ -155,9 +177,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     study = store.with_dataset(load_study(Path(args.study)))
     study_id = _resumable(store, study) or store.create_study(study)
     store.update_study(study_id, study)
-    for each in store.start_study(study_id):
-        store.retry(each.id)
     _tell(args, "cli.study", study=study_id)
+    # What an earlier interruption is still stopping ends first; only then can it start again.
+    while any(each.status == "stopping" for each in store.start_study(study_id)):
+        ensure_dispatcher(store)
+        time.sleep(POLL_SECONDS)
+    for each in store.runs(study_id):
+        store.retry(each.id)
     ensure_dispatcher(store)
     with _stopped_on_interrupt(store, study_id):
         runs = _wait(args, store, store.runs(study_id))
@@ -195,7 +221,8 @@ def _wait(args: argparse.Namespace, store: Store, runs: list[RunRecord]) -> list
             if told.get(each.id) != each.status:
                 told[each.id] = each.status
                 name = each.kind if each.arm is None else f"{each.arm} seed {each.seed}"
-                _tell(args, "cli.run", name=name, status=each.status)
+                status = say(args, f"report.status.{each.status}")
+                _tell(args, "cli.run", name=name, status=status)
                 if each.error is not None:
                     print(each.error.message(args.lang), file=sys.stderr, flush=True)
         if not any(each.active for each in now):
@@ -272,13 +299,13 @@ def report(args: argparse.Namespace) -> dict[str, Any]:
     store = Store()
     evidence = gather(store, _study_id(store, args.study))
     folder = Path(args.out)
-    folder.mkdir(parents=True, exist_ok=True)
+    html = folder / f"report-{evidence.record.id}-{args.lang}.html"
     files: list[Path] = []
-    if "html" in formats:
-        path = folder / f"report-{evidence.record.id}-{args.lang}.html"
-        files.append(write_html(evidence, args.lang, path))
-    if "csv" in formats:
-        files += write_csv(evidence, folder)
+    with _writing(html):
+        if "html" in formats:
+            files.append(write_html(evidence, args.lang, html))
+        if "csv" in formats:
+            files += write_csv(evidence, folder)
     for file in files:
         print(file)
     return {"study": evidence.record.id, "files": [str(file) for file in files]}

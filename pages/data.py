@@ -51,13 +51,14 @@ def choose_file(study: Study) -> tuple[Path, str] | None:
     samples = {Path(drafts.SAMPLE_STUDIES[lang]).stem: lang for lang in drafts.SAMPLE_STUDIES}
     start = samples.get(current.stem, "own") if current.is_file() else text().lang
     labels = {option: t(f"data_page.source_{option}") for option in (*samples.values(), "own")}
-    source = st.segmented_control(
+    options = list(labels)
+    source = st.radio(
         t("data_page.source"),
-        list(labels),
-        default=start,
+        options,
+        index=options.index(start),
         format_func=labels.__getitem__,
         key="data_source",
-        required=True,
+        horizontal=True,
     )
     if source in drafts.SAMPLE_STUDIES:
         sample = drafts.sample_study(source)

@@ -10,6 +10,9 @@ from app.i18n import current_lang, t, text
 from kasa.errors import KasaError
 from kasa.runs.records import RunRecord, StudyRecord
 
+# A long history must not slow the page down, nor hide what is new.
+NEWEST = 10
+
 
 def overall_status(study: StudyRecord, runs: list[RunRecord]) -> str:
     """Return one status for a study: draft, running, failed (some run), cancelled or finished."""
@@ -31,9 +34,11 @@ def start_buttons() -> None:
     for column, lang in zip(columns, order, strict=False):
         with column, st.container(border=True, height="stretch"):
             st.markdown(t(f"home.sample.{lang}.what"))
-            first = lang == order[0]
-            kind = "primary" if first else "secondary"
-            if st.button(t(f"home.sample.{lang}.button"), key=f"try_sample_{lang}", type=kind):
+            if st.button(
+                t(f"home.sample.{lang}.button"),
+                key=f"try_sample_{lang}",
+                type="primary" if lang == order[0] else "secondary",
+            ):
                 drafts.make_current(drafts.sample_study(lang))
                 go_to("pages/model.py")
     with columns[2], st.container(border=True, height="stretch"):
@@ -47,15 +52,20 @@ def study_row(study: StudyRecord) -> None:
     """Show one study: title, status, when it was made, and what can be done with it."""
     runs = state.store().runs(study.id)
     status = overall_status(study, runs)
-    with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        with st.container(width="stretch", gap="small"):
-            st.markdown(f"**{plain(study.study.title)}**")
-            made = text().date(study.created_at.astimezone())
-            facts = t("home.studies.made", when=made)
-            if runs:
-                done = sum(run.status == "finished" for run in runs)
-                facts += t("home.studies.runs", done=done, all=len(runs))
-            st.caption(facts)
+    with st.container(border=True):
+        words, actions = st.columns([3, 2], vertical_alignment="center")
+    words.markdown(f"**{plain(study.study.title)}**")
+    made = text().date(study.created_at.astimezone())
+    facts = t("home.studies.made", when=made)
+    if runs:
+        done = sum(run.status == "finished" for run in runs)
+        numbers = {"done": text().number(done), "all": text().number(len(runs))}
+        facts += t("home.studies.runs", **numbers)
+    words.caption(facts)
+    # Streamlit stacks columns on a phone, where the buttons follow the words.
+    with actions.container(
+        horizontal=True, horizontal_alignment="right", vertical_alignment="center"
+    ):
         st.markdown(status_badge(status), width="content")
         if st.button(t("home.studies.open"), key=f"open_{study.id}"):
             state.set_current_study(study.id)
@@ -87,5 +97,9 @@ st.subheader(t("home.studies.title"), anchor=False)
 studies = state.store().studies()
 if not studies:
     st.markdown(t("home.studies.none"))
+if len(studies) > NEWEST:
+    label = t("home.studies.all", count=text().number(len(studies)))
+    if not st.toggle(label, key="all_studies"):
+        studies = studies[:NEWEST]
 for each in studies:
     study_row(each)

@@ -85,7 +85,7 @@ def show_facts(facts: ModelFacts) -> None:
     with st.container(horizontal=True):
         for name, value, explained in figures:
             shown = value or t("model.unlimited")
-            with st.container(border=True, width=148, gap="small"):
+            with st.container(border=True, width=148, height="stretch", gap="small"):
                 st.caption(t(f"model.{name}"), help=explained)
                 st.markdown(f"**{shown}**")
 

@@ -4,7 +4,7 @@ from app import state
 from app.components import empty_state, next_step, page_header, plain, run_progress
 from app.evidence import current_evidence
 from app.i18n import t, text
-from app.verdicts import show_chart, show_headline, show_table
+from app.verdicts import show_chart, show_gates, show_headline, show_table, transposed
 from kasa.report import plots
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels
@@ -12,7 +12,6 @@ from kasa.report.sections import (
     MOST_EXAMPLES,
     arms_table,
     failure_sentences,
-    gates_table,
     ordered_metrics,
     verdicts_table,
 )
@@ -24,7 +23,7 @@ def watch(study_id: str, seen: int) -> None:
     """Show the runs under way; a run that ends redraws the page."""
     runs = state.store().runs(study_id)
     active = [run for run in runs if run.active]
-    run_progress(active)
+    run_progress(state.store().study(study_id).study, active)
     if len(active) != seen:
         st.rerun()
 
@@ -36,7 +35,7 @@ def choose(label: str, options: list[str], names: dict[str, str], key: str) -> s
 
 def show_arms(evidence: Evidence, metric: str) -> None:
     st.subheader(t("report.section.arms"), anchor=False)
-    show_table(arms_table(evidence, text()), "arms_table")
+    show_table(transposed(arms_table(evidence, text(), short=True)), "arms_table")
     st.caption(plain(t("report.arms_note")))
     left, right = st.columns(2)
     with left:
@@ -89,7 +88,7 @@ def show_results(evidence: Evidence) -> None:
     show_headline(headline(evidence, text()))
     if evidence.gates:
         st.subheader(t("report.section.gates"), anchor=False)
-        show_table(gates_table(evidence, text()), "gates_table")
+        show_gates(evidence)
         st.caption(plain(t("report.gates_note")))
     metrics = ordered_metrics(evidence)
     names = {name: t(f"metrics.{name}") for name in metrics}

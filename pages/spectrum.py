@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import drafts, state
-from app.components import next_step, page_header, plain
+from app.components import model_name, next_step, page_header
 from app.i18n import t
 from app.spectrum_cuts import show_curves
 from app.spectrum_panels import (
@@ -46,7 +46,7 @@ def show_result(job: RunRecord) -> None:
 page_header("spectrum.title", "spectrum.lead")
 store = state.store()
 model = drafts.current_settings().model
-st.caption(t("spectrum.model", model=plain(model)))
+st.caption(t("spectrum.model", model=model_name(model)))
 source = resolve_model(model, hub_access=store.hub_access())
 job = store.latest(spectrum_key(source))
 if job is not None and job.active:

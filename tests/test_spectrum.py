@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from kasa.errors import ModelError
-from kasa.jobs.spectrum import execute
 from kasa.model.source import ModelSource, resolve_model
 from kasa.model.weights import read_weight
-from kasa.runs.job import Job, JobCancelled
+from kasa.spectral.gram import mirrored, smaller_gram
 from kasa.spectral.spectrum import (
+    GRAM_MIN_SIDE,
     SPECTRA_FILE,
     Spectrum,
-    analyse,
     effective_rank,
     energy_fraction,
     energy_without_smallest,
@@ -35,6 +34,7 @@ from kasa.spectral.spectrum import (
     spectrum_key,
     stable_rank,
 )
+from kasa.spectral.stream import analyse
 from tests.known_answers import bert_tensors, matrix_with_spectrum, write_model
 
 SHAPES = [(6, 6), (9, 6), (6, 9), (1, 5), (5, 1), (1, 1)]
@@ -54,6 +54,44 @@ def test_singular_values_are_the_ones_built_in(shape: tuple[int, int]) -> None:
     found = singular_values(matrix_with_spectrum(list(known), shape))
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, known, rtol=1e-12)
+
+
+K = 160
+GRAM_CASES = {
+    "linear": np.linspace(5, 1, K),
+    "repeated": np.repeat([3.0, 1.0], K // 2),
+    "rank deficient": np.concatenate([np.linspace(2, 1, 40), np.zeros(K - 40)]),
+    "zero": np.zeros(K),
+    "eight orders": np.geomspace(1, 1e-8, K),
+    "tiny": 1e-30 * np.linspace(2, 1, K),
+    "huge": 1e30 * np.linspace(2, 1, K),
+}
+
+
+@pytest.mark.parametrize("name", GRAM_CASES)
+@pytest.mark.parametrize("shape", [(K, K), (3 * K, K), (K, 2 * K)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_gram_route_stays_within_a_millionth_of_the_largest(
+    name: str, shape: tuple[int, int], dtype: torch.dtype
+) -> None:
+    known = GRAM_CASES[name]
+    weight = matrix_with_spectrum(list(known), shape).to(dtype)
+    assert min(shape) >= GRAM_MIN_SIDE
+    found = singular_values(weight)
+    np.testing.assert_allclose(found, known, atol=1e-6 * known[0], rtol=0)
+    assert (np.diff(found) <= 0).all()
+    # The whole is as exact as float32 storage of the weight allows.
+    assert float((found**2).sum()) == pytest.approx(float((known**2).sum()), rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(700, 520), (520, 700), (4200, 130)])
+def test_the_gram_matrix_has_the_lower_triangle_of_the_product(shape: tuple[int, int]) -> None:
+    weight = torch.from_numpy(np.random.default_rng(0).standard_normal(shape)).float()
+    exact = weight.double() if shape[0] >= shape[1] else weight.double().T
+    expected = exact.T @ exact
+    gram = smaller_gram(weight)
+    torch.testing.assert_close(torch.tril(gram), torch.tril(expected), rtol=1e-12, atol=1e-9)
+    torch.testing.assert_close(mirrored(gram), expected, rtol=1e-12, atol=1e-9)
 
 
 def test_degenerate_matrices() -> None:
@@ -142,39 +180,8 @@ def test_what_is_no_spectrum_is_refused(values: list[float]) -> None:
 def test_the_embedded_model_agrees_with_numpy(name: str) -> None:
     weight = read_weight(resolve_model("embedded"), f"{name}.weight")
     expected = np.linalg.svd(weight.double().numpy(), compute_uv=False)
-    np.testing.assert_allclose(singular_values(weight), expected, rtol=1e-10, atol=1e-12)
-
-
-def test_analyse_covers_every_linear_weight_and_reports_each(bert: ModelSource) -> None:
-    seen: list[tuple[int, int, str]] = []
-    spectra = analyse(bert, lambda *step: seen.append(step))
-    assert [s.layer for s in spectra] == [0] * 4 + [1] * 4 + [None]
-    assert [step[:2] for step in seen] == [(n, 9) for n in range(10)]
-    found = {s.module: s for s in spectra}
-    query = found["encoder.layer.0.attention.self.query"]
-    assert (query.kind, query.shape, query.name) == ("query", (8, 8), f"{query.module}.weight")
-    np.testing.assert_allclose(query.singular_values, range(8, 0, -1), rtol=1e-6)
-    np.testing.assert_allclose(found["pooler.dense"].singular_values, np.ones(8))
-
-
-def test_analyse_stops_when_asked(bert: ModelSource) -> None:
-    done: list[int] = []
-    spectra = analyse(bert, lambda n, _total, _name: done.append(n), lambda: len(done) > 3)
-    assert len(spectra) == 3
-
-
-def test_analyse_names_the_tensor_that_is_not_finite(tmp_path: Path) -> None:
-    tensors = bert_tensors()
-    tensors["pooler.dense.weight"][0, 0] = float("nan")
-    with pytest.raises(ModelError, match=r"pooler\.dense\.weight"):
-        analyse(resolve_model(str(write_model(tmp_path / "m", tensors))))
-
-
-def test_a_model_without_linear_weights_is_refused(tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "m", {"embeddings.word_embeddings.weight": torch.ones(3, 2)})
-    with pytest.raises(ModelError) as caught:
-        analyse(resolve_model(str(folder)))
-    assert caught.value.code == "model_no_linear"
+    np.testing.assert_allclose(singular_values(weight), expected, atol=1e-7 * expected[0])
+    np.testing.assert_allclose(singular_values(weight, exactly=True), expected, rtol=1e-10)
 
 
 def test_spectra_come_back_as_they_were_saved(bert: ModelSource, tmp_path: Path) -> None:
@@ -219,19 +226,3 @@ def test_the_csv_holds_every_value_exactly_and_no_formula() -> None:
 def test_the_key_follows_the_content(bert: ModelSource, tmp_path: Path) -> None:
     copy = resolve_model(str(write_model(tmp_path / "copy", bert_tensors())))
     assert spectrum_key(copy) == spectrum_key(bert) == f"spectrum:{bert.sha256}"
-
-
-def test_the_job_writes_its_file_and_its_progress(bert: ModelSource, tmp_path: Path) -> None:
-    job = Job("1", "spectrum", {"model": str(bert.folder), "hub_access": False}, tmp_path)
-    result = execute(job)
-    assert (result["num_matrices"], result["file"]) == (9, SPECTRA_FILE)
-    assert result["conditions"]["model_sha256"] == bert.sha256
-    assert len(load_spectra(tmp_path / SPECTRA_FILE)) == 9
-    assert len((tmp_path / "events.jsonl").read_text("utf-8").splitlines()) == 10
-
-
-def test_a_stopped_job_leaves_no_spectra(bert: ModelSource, tmp_path: Path) -> None:
-    job = Job("1", "spectrum", {"model": str(bert.folder)}, tmp_path, asked_to_stop=lambda: True)
-    with pytest.raises(JobCancelled):
-        execute(job)
-    assert not (tmp_path / SPECTRA_FILE).exists()

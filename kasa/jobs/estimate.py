@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,8 @@ class StudyProbe:
     def _tuned(self, arm: Arm) -> dict[str, Any]:
         from kasa.tuning.train import Tuning
 
+        # The arm before left its model to the collector; this one's peak must not hold it.
+        gc.collect()
         protocol = self.study.protocol
         tuning = Tuning(
             source=self.source,
@@ -92,15 +95,20 @@ class StudyProbe:
             ready=self.ready,
             precision=choose_precision(precision_file(self.job.folder)),
         )
-        moments: list[float] = []
+        steps: list[float] = []
+        last: float | None = None
 
-        def report(_done: float, _total: float, **_info: Any) -> None:
-            moments.append(time.perf_counter())
+        def report(_done: float, _total: float, **info: Any) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            # Few rows make several epochs of the probe; their validation is no part of a step.
+            if "loss" in info and last is not None:
+                steps.append(now - last)
+            last = now
             self.job.stop_if_asked()
 
-        trial = tuning.trial(protocol.learning_rates[0], report, max_steps=PROBE_STEPS)
-        steps = moments[:PROBE_STEPS]
+        _, trial = tuning.trial(protocol.learning_rates[0], report, max_steps=PROBE_STEPS)
         return {
             "prepare_seconds": trial.record["prepare_seconds"],
-            "step_seconds": (steps[-1] - steps[0]) / (len(steps) - 1),
+            "step_seconds": sum(steps) / len(steps),
         }

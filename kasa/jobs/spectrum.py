@@ -7,7 +7,9 @@ from typing import Any
 
 from kasa.model.source import resolve_model
 from kasa.runs.job import Job
-from kasa.spectral.spectrum import SPECTRA_FILE, analyse, save_spectra
+from kasa.runs.store import Store
+from kasa.spectral.spectrum import SPECTRA_FILE, save_spectra
+from kasa.spectral.stream import analyse
 
 
 def execute(job: Job) -> dict[str, Any]:
@@ -16,7 +18,9 @@ def execute(job: Job) -> dict[str, Any]:
     source = resolve_model(job.config["model"], hub_access=bool(job.config.get("hub_access")))
     spectra = analyse(
         source,
-        progress=lambda done, total, module: job.progress(done, total, module=module),
+        method=job.config.get("method", "exact"),
+        keep=Store().spectra_folder(source.sha256),
+        progress=lambda p: job.progress(p.done, p.total, module=p.module, share=p.share),
         should_stop=job.should_stop,
     )
     job.stop_if_asked()

@@ -13,6 +13,15 @@ from kasa.text import Translator
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
+MOST_POINTS = 400
+
+
+def thinned(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return at most `MOST_POINTS` of the events, evenly spread, with the newest among them."""
+    stride = -(-len(events) // MOST_POINTS) or 1
+    return list(events[::-1][::stride])[::-1]
+
+
 def live_loss(events: Sequence[dict[str, Any]], method: str, text: Translator) -> go.Figure:
     """Return training loss against step, a line for each learning rate, validation as points."""
     figure = go.Figure()
@@ -22,7 +31,7 @@ def live_loss(events: Sequence[dict[str, Any]], method: str, text: Translator) -
         steps_per_trial = own[0]["total"] / own[0]["trials"]
         before = (trial - 1) * steps_per_trial
         name = text("report.live.rate", rate=f"{own[0]['learning_rate']:g}")
-        losses = [event for event in own if "loss" in event]
+        losses = thinned([event for event in own if "loss" in event])
         dash = DASHES[(trial - 1) % len(DASHES)]
         figure.add_scatter(
             x=[event["done"] - before for event in losses],
@@ -41,7 +50,11 @@ def live_loss(events: Sequence[dict[str, Any]], method: str, text: Translator) -
             marker={"color": "#1F2933", "size": 8, "symbol": trial - 1},
         )
     apply_theme(figure, height=320)
-    figure.update_layout(legend={"y": -0.25, "yanchor": "top"})
-    figure.update_xaxes(title=text("report.live.step"))
+    figure.update_layout(
+        legend={"y": -0.25, "yanchor": "top"}, margin={"l": 8, "r": 8, "t": 12, "b": 8}
+    )
+    # The whole way from the first moment on, so that the curve grows and does not stretch.
+    ends = [event["total"] / event["trials"] for event in events if "trial" in event]
+    figure.update_xaxes(title=text("report.live.step"), range=[0, max(ends, default=1)])
     figure.update_yaxes(title=text("report.live.loss"), rangemode="tozero")
     return figure

@@ -75,7 +75,7 @@ def metric_dots(evidence: Evidence, text: Translator, metric: str) -> Chart:
         )
     apply_theme(figure, height=110 + 62 * len(evidence.summaries))
     figure.update_layout(showlegend=False, margin={"l": 8, "r": 16, "t": 12, "b": 8})
-    figure.update_xaxes(title=text(f"metrics.{metric}"), tickformat=".0%", nticks=6)
+    figure.update_xaxes(title=text(f"metrics.{metric}"), **_share_axis(evidence, metric))
     figure.update_yaxes(tickvals=list(range(len(ticks))), ticktext=ticks, showgrid=False)
     title = text("report.chart.dots.title", metric=text(f"metrics.{metric}"))
     return Chart(f"dots-{metric}", title, text("report.chart.dots.note"), figure)
@@ -125,7 +125,7 @@ def tradeoff(evidence: Evidence, text: Translator, metric: str, cost: str) -> Ch
     title = text(f"metrics.axis.{cost}", currency=currency)
     axis = _cost_axis([x / scale for x, _ in points.values()], text)
     figure.update_xaxes(title=title, **axis)
-    figure.update_yaxes(title=text(f"metrics.{metric}"), tickformat=".0%", nticks=7)
+    figure.update_yaxes(title=text(f"metrics.{metric}"), **_share_axis(evidence, metric))
     words = {"metric": text(f"metrics.{metric}"), "cost": text(f"metrics.word.{cost}")}
     return Chart(
         f"tradeoff-{metric}-{cost}",
@@ -133,6 +133,14 @@ def tradeoff(evidence: Evidence, text: Translator, metric: str, cost: str) -> Ch
         text("report.chart.tradeoff.note"),
         figure,
     )
+
+
+def _share_axis(evidence: Evidence, metric: str) -> dict[str, Any]:
+    """Return an axis over every seed's value with room at both ends, never beyond 0 and 100 %."""
+    values = [value for arm in evidence.summaries for value in arm.metrics[metric].values]
+    room = max(0.02, 0.12 * (max(values) - min(values)))
+    ends = [max(-0.01, min(values) - room), min(1.01, max(values) + room)]
+    return {"range": ends, "tickformat": ".0%", "nticks": 6}
 
 
 def _cost_axis(values: Sequence[float], text: Translator) -> dict[str, Any]:
@@ -160,8 +168,9 @@ def differences(evidence: Evidence, text: Translator, metric: str) -> Chart:
     names, colors, figure = _names(evidence, text), _colors(evidence), go.Figure()
     verdicts = [verdict for verdict in evidence.verdicts if verdict.metric == metric][::-1]
     margin = 100 * evidence.study.protocol.equivalence_margin
-    figure.add_vrect(x0=-margin, x1=margin, fillcolor="#CBD2D9", opacity=0.5, line_width=0)
-    figure.add_vline(x=0, line={"color": "#52606D", "width": 1})
+    band = {"fillcolor": "#CBD2D9", "opacity": 0.5, "line_width": 0, "layer": "below"}
+    figure.add_vrect(x0=-margin, x1=margin, **band)
+    figure.add_vline(x=0, line={"color": "#52606D", "width": 1}, layer="below")
     for place, verdict in enumerate(verdicts):
         low, high = verdict.interval
         word = text(f"verdict.word.{verdict.verdict}")

@@ -61,11 +61,17 @@ def gate_value(gate: str, value: float | None, evidence: Evidence, text: Transla
         return "–"
     ways: dict[str, Callable[[float], str]] = {
         "metric_min": text.percent,
-        "train_minutes_max": lambda minutes: text.seconds(60 * minutes),
+        "train_minutes_max": lambda minutes: _minutes(minutes, text),
         "peak_memory_gb_max": lambda size: text.bytes(1e9 * size),
         "money_max": lambda amount: text.money(amount, evidence.study.prices.currency),
     }
     return ways[gate](value)
+
+
+def _minutes(minutes: float, text: Translator) -> str:
+    if minutes == int(minutes) and minutes < 60:
+        return text.unit(minutes, "minute")
+    return text.seconds(60 * minutes)
 
 
 def gates_table(evidence: Evidence, text: Translator) -> Table:
@@ -101,9 +107,9 @@ def gates_section(evidence: Evidence, text: Translator) -> Section:
     return Section("gates", title, blocks)
 
 
-def arms_table(evidence: Evidence, text: Translator) -> Table:
+def arms_table(evidence: Evidence, text: Translator, *, short: bool = False) -> Table:
     """Return one row per arm: metrics with their range, time, memory, parameters, money."""
-    labels, prices = arm_labels(evidence.study, text), evidence.study.prices
+    labels, prices = arm_labels(evidence.study, text, short=short), evidence.study.prices
     seconds = ("prepare_seconds", "train_seconds", "total_seconds")
     header = (
         *(text(f"report.column.{name}") for name in ("arm", "seeds")),
@@ -115,7 +121,7 @@ def arms_table(evidence: Evidence, text: Translator) -> Table:
     def row(arm: ArmSummary) -> tuple[str, ...]:
         return (
             labels[arm.arm],
-            ", ".join(str(seed) for seed in arm.seeds),
+            text.number(arm.num_seeds),
             *(metric_cell(arm, metric, text) for metric in METRICS),
             *(text.seconds(getattr(arm, name)) for name in seconds),
             f"{text.bytes(arm.peak_memory_bytes)}\n({text.bytes(arm.baseline_memory_bytes)})",

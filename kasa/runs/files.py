@@ -13,7 +13,12 @@ import platformdirs
 
 from kasa.errors import StoreError
 
-UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
+# What Windows refuses, control and direction characters that hide a name, halves of characters.
+UNSAFE = re.compile(
+    r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]'
+)
+DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+NAME_BYTES_MAX = 240
 
 
 def workspace() -> Path:
@@ -51,15 +56,19 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any | None:
-    """Return a JSON document, or None where there is no such file."""
+    """Return a JSON document, or None where there is no such file; a damaged one: `StoreError`."""
     try:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise StoreError("file_damaged", path=str(path), detail=str(error)) from error
 
 
 def safe_name(name: str) -> str:
     """Return an upload's file name without folders, drive letters or characters a disk refuses."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    clean = UNSAFE.sub("_", last).strip(". ")
-    return clean[-120:] or "upload"
+    clean = UNSAFE.sub("_", last).strip(". ")[-120:]
+    # Disks count bytes, and a Japanese letter takes three.
+    clean = clean.encode()[-NAME_BYTES_MAX:].decode(errors="ignore").strip(". ")
+    return f"_{clean}" if DEVICE.fullmatch(clean) else clean or "upload"

@@ -12,12 +12,13 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from kasa.errors import KasaError, TrainingError
+from kasa.errors import KasaError, StoreError, TrainingError
 from kasa.runs.files import read_json
 from kasa.runs.records import RunRecord
 from kasa.runs.store import Store
@@ -28,13 +29,21 @@ IDLE_SECONDS = 20.0
 STOP_GRACE_SECONDS = 20.0
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
+_starting = threading.Lock()
+_dispatchers: dict[Path, subprocess.Popen[bytes]] = {}
+
 
 def ensure_dispatcher(store: Store) -> None:
     """Start a dispatcher when there is work and none is alive; a second one would leave at once."""
-    if _dispatcher_alive(store) or not store.active_runs():
-        return
-    log = store.home / "dispatcher.log"
-    child = _spawn(["-m", "kasa.runs.local", str(store.home)], log, _environment(hub=False))
+    with _starting:
+        mine = _dispatchers.get(store.home)
+        # One that was just started needs a second or two before the workspace knows it.
+        starting = mine is not None and mine.poll() is None
+        if starting or _dispatcher_alive(store) or not store.active_runs():
+            return
+        log = store.home / "dispatcher.log"
+        child = _spawn(["-m", "kasa.runs.local", str(store.home)], log, _environment(hub=False))
+        _dispatchers[store.home] = child
     # Somebody must collect its exit code, or a long-lived server would keep it as a zombie.
     threading.Thread(target=child.wait, daemon=True).start()
 
@@ -123,7 +132,14 @@ class Dispatcher:
         return bool(active)
 
     def _start(self, run: RunRecord) -> None:
-        config = read_json(run.folder / "config.json") or {}
+        # Claimed first, so that a run which was stopped in this very moment is not started.
+        if not self.store.claim_run(run.id):
+            return
+        try:
+            config = _config(run.folder)
+        except StoreError as error:
+            self.store.mark(run.id, "failed", error=error)
+            return
         environment = _environment(hub=bool(config.get("hub_access"))) | {
             "KASA_HOME": str(self.store.home)
         }
@@ -146,7 +162,8 @@ class Dispatcher:
         elif run.status == "stopping" and process is not None:
             since = self.stopping_since.setdefault(run.id, time.monotonic())
             if time.monotonic() - since > STOP_GRACE_SECONDS:
-                psutil.Process(process[0]).kill()
+                with suppress(psutil.NoSuchProcess):
+                    psutil.Process(process[0]).kill()
 
     def _close(self, run: RunRecord, code: int | None) -> None:
         # A worker writes its own end; only one that could not is closed here.
@@ -156,6 +173,13 @@ class Dispatcher:
             self.store.mark(run.id, "lost", error=TrainingError("worker_lost"))
         else:
             self.store.mark(run.id, "failed", error=_end_of(code, run.folder))
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise StoreError("file_not_found", path=str(folder / "config.json"))
+    return config
 
 
 def _end_of(code: int, folder: Path) -> KasaError:

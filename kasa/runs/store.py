@@ -4,6 +4,7 @@ KASA_HOME/
 kasa.db                studies, runs, the dispatcher's place
 settings.json          hub access and other choices of the person
 datasets/<sha256>/     an uploaded or imported file under its own name
+spectra/<sha256>/      a model's spectra, one file a matrix
 studies/<id>/          study.toml, rows.jsonl (the rows and the part each belongs to)
 runs/<id>/             config.json, log.txt, events.jsonl, result.json, predictions.csv, adapter
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import shutil
 import sqlite3
@@ -48,6 +50,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS one_run_per_arm_and_seed ON runs(study_id, arm
 CREATE TABLE IF NOT EXISTS dispatcher (
     only INTEGER PRIMARY KEY CHECK (only = 1), pid INTEGER NOT NULL, pid_created REAL NOT NULL);
 """
+ID = re.compile(r"[0-9a-f]{1,32}")
 RUN_COLUMNS = (
     "id, kind, status, study_id, arm, method, seed, error, created_at, started_at, finished_at"
 )
@@ -165,7 +168,7 @@ class Store:
         if record.status == "draft":
             study = self.with_dataset(record.study)
             prepared = prepare_rows(read_table(Path(study.data.path)), study.data, study.protocol)
-            folder = self.home / "studies" / study_id
+            folder = self.study_folder(study_id)
             rows = prepared.rows.to_json(orient="records", lines=True, force_ascii=False)
             write_bytes(folder / "rows.jsonl", rows.encode())
             write_bytes(folder / "study.toml", study.to_toml().encode())
@@ -218,6 +221,7 @@ class Store:
 
     def delete_study(self, study_id: str) -> None:
         """Delete a study, its runs and their folders; active runs must be stopped first."""
+        folder = self.study_folder(study_id)
         runs = self.runs(study_id)
         if any(run.active for run in runs):
             raise StoreError("study_active", study=study_id)
@@ -225,11 +229,17 @@ class Store:
             db.execute("DELETE FROM studies WHERE id = ?", (study_id,))
         for run in runs:
             shutil.rmtree(run.folder, ignore_errors=True)
-        shutil.rmtree(self.home / "studies" / study_id, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def study_folder(self, study_id: str) -> Path:
+        """Return a study's own folder; what is no id (such as `..`) raises `StoreError`."""
+        if not ID.fullmatch(study_id):
+            raise StoreError("no_such_study", study=study_id)
+        return self.home / "studies" / study_id
 
     def rows(self, study_id: str) -> pd.DataFrame:
         """Return a started study's usable rows: row, text, label, part."""
-        path = self.home / "studies" / study_id / "rows.jsonl"
+        path = self.study_folder(study_id) / "rows.jsonl"
         if not path.is_file():
             raise StoreError("no_rows", study=study_id)
         lines = path.read_text("utf-8").split("\n")
@@ -241,8 +251,14 @@ class Store:
         """Whether the person switched access to the model hub on."""
         return bool(self.settings().get("hub_access", False))
 
+    def spectra_folder(self, model_sha256: str) -> Path:
+        """Return where the spectra of one model's content are kept, matrix by matrix."""
+        return self.home / "spectra" / model_sha256
+
     def run_folder(self, run_id: str) -> Path:
-        """Return a run's own folder."""
+        """Return a run's own folder; what is no id (such as `..`) raises `StoreError`."""
+        if not ID.fullmatch(run_id):
+            raise StoreError("no_such_run", run=run_id)
         return self.home / "runs" / run_id
 
     def runs(self, study_id: str) -> list[RunRecord]:
@@ -275,23 +291,20 @@ class Store:
     def add_job(self, kind: str, config: dict[str, Any], key: str) -> RunRecord:
         """Queue a job unless one with this key is active; returns the active one."""
         run_id = secrets.token_hex(6)
-        write_json(
-            self.run_folder(run_id) / "config.json", {"hub_access": self.hub_access()} | config
-        )
-        try:
-            with self.connect(exclusive=True) as db:
+        with self.connect(exclusive=True) as db:
+            active = db.execute(
+                "SELECT id FROM runs WHERE key = ? AND status IN ('queued', 'running', 'stopping')",
+                (key,),
+            ).fetchone()
+            if active is None:
+                document = {"hub_access": self.hub_access()} | config
+                write_json(self.run_folder(run_id) / "config.json", document)
                 db.execute(
                     "INSERT INTO runs (id, kind, key, status, position, created_at)"
                     " VALUES (?, ?, ?, 'queued', ?, ?)",
                     (run_id, kind, key, _next_position(db), _now()),
                 )
-        except sqlite3.IntegrityError:
-            shutil.rmtree(self.run_folder(run_id))
-            active = self.latest(key)
-            if active is None:
-                raise
-            return active
-        return self.run(run_id)
+        return self.run(run_id if active is None else active["id"])
 
     def enqueue(self, kind: str, config: dict[str, Any], key: str) -> RunRecord:
         """Queue a job as `add_job` does and see that a dispatcher is at work."""
@@ -311,6 +324,16 @@ class Store:
                 " WHERE id = ? AND status IN ('queued', 'running', 'stopping')",
                 (status, text, ended, run_id),
             )
+
+    def claim_run(self, run_id: str) -> bool:
+        """Take a waiting run out of the queue to start it; False when it was stopped meanwhile."""
+        with self.connect() as db:
+            claimed = db.execute(
+                "UPDATE runs SET status = 'running', started_at = ?"
+                " WHERE id = ? AND status = 'queued'",
+                (_now(), run_id),
+            ).rowcount
+        return claimed == 1
 
     def mark_started(self, run_id: str, pid: int, pid_created: float) -> None:
         """Record the worker process of a run (pid and create time, since pids are used again)."""
@@ -349,8 +372,9 @@ class Store:
         with self.connect(exclusive=True) as db:
             position = _next_position(db)
             changed = db.execute(
-                "UPDATE runs SET status = 'queued', error = NULL, pid = NULL, pid_created = NULL,"
-                " started_at = NULL, finished_at = NULL, position = ?"
+                # OR IGNORE: another job with the same key may be active by now.
+                "UPDATE OR IGNORE runs SET status = 'queued', error = NULL, pid = NULL,"
+                " pid_created = NULL, started_at = NULL, finished_at = NULL, position = ?"
                 " WHERE id = ? AND status IN ('failed', 'cancelled', 'lost')",
                 (position, run_id),
             ).rowcount
@@ -372,16 +396,15 @@ class Store:
         return [self._finished(run) for run in runs]
 
     def _finished(self, run: RunRecord) -> FinishedRun:
-        result = self.result(run.id)
+        table = run.folder / "predictions.csv"
+        result = self.result(run.id) if table.is_file() else None
         if result is None or run.arm is None or run.method is None or run.seed is None:
             raise StoreError("result_missing", run=run.id)
         measured = dict(result["measured"])
         measured["labels"] = tuple(measured["labels"])
         measured.pop("guard", None)
         predictions = pd.read_csv(
-            run.folder / "predictions.csv",
-            dtype={"label": str, "predicted": str},
-            keep_default_na=False,
+            table, dtype={"label": str, "predicted": str}, keep_default_na=False
         )
         return FinishedRun(
             id=run.id,

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,15 +19,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kasa.errors import ModelError
-from kasa.model.headers import WeightInfo
 from kasa.model.source import ModelSource
-from kasa.model.weights import linear_weights, read_weight
 
 if TYPE_CHECKING:
     import torch
 
 SPECTRA_FILE = "spectra.npz"
 Values = NDArray[np.float64]
+# Below this side the full SVD costs nothing that would be felt.
+GRAM_MIN_SIDE = 128
 FLOAT32_EPS = float(np.finfo(np.float32).eps)
 
 
@@ -36,6 +36,8 @@ class Spectrum:
     """One linear weight's singular values: float64, descending, min(shape) of them.
 
     `name` is the tensor, `module` its state-dict module; `layer` and `kind` as in `WeightInfo`.
+    `band` is None for exact values; for a sketch it holds the lowest and the highest energy
+    fraction at every number of components.
     """
 
     name: str
@@ -44,6 +46,12 @@ class Spectrum:
     kind: str
     shape: tuple[int, int]
     singular_values: Values
+    band: tuple[Values, Values] | None = None
+
+    @property
+    def method(self) -> str:
+        """How the values were found: exact or sketch."""
+        return "exact" if self.band is None else "sketch"
 
 
 def energy_fraction(singular_values: ArrayLike) -> Values:
@@ -104,48 +112,32 @@ def checked(singular_values: ArrayLike) -> Values:
     return s
 
 
-def singular_values(weight: torch.Tensor) -> Values:
-    """Return a matrix's exact singular values in float64, descending (LAPACK's gesdd).
+def singular_values(weight: torch.Tensor, *, exactly: bool = False) -> Values:
+    """Return a matrix's singular values in float64, descending.
 
+    σ = √λ of the smaller side's Gram matrix in float64: |σ − σ_ref| ≤ 1e-6·σ_max, in practice about
+    1e-8·σ_max. `exactly` and small matrices take LAPACK's gesdd in float64 instead, for a caller
+    that needs the smallest values to their own precision. Runs on a GPU where there is one.
     Raises `ModelError` for anything but a matrix of finite values.
     """
     import torch
+
+    from kasa.spectral.gram import smaller_gram
 
     if weight.ndim != 2 or weight.numel() == 0:
         raise ModelError("not_a_matrix", shape=str(tuple(weight.shape)))
     if not bool(torch.isfinite(weight).all()):
         raise ModelError("model_not_finite", name="weight", model=str(tuple(weight.shape)))
-    values = torch.linalg.svdvals(weight.detach().to("cpu", torch.float64))
-    return np.asarray(values.clamp(min=0).numpy(), dtype=np.float64)
-
-
-def analyse(
-    source: ModelSource,
-    progress: Callable[[int, int, str], None] | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> list[Spectrum]:
-    """Return the spectrum of every linear weight, reading one matrix at a time.
-
-    `progress(done, total, module)` is called before the first matrix and after each one; when
-    `should_stop()` says so, the spectra found so far are returned. Raises `ModelError` for a model
-    without linear weights and for NaN or infinity.
-    """
-    weights = linear_weights(source)
-    if not weights:
-        raise ModelError("model_no_linear", name=source.name)
-    report = progress or (lambda _done, _total, _module: None)
-    report(0, len(weights), weights[0].module)
-    spectra: list[Spectrum] = []
-    for info in weights:
-        if should_stop():
-            break
-        spectra.append(_spectrum(info, singular_values(read_weight(source, info.name))))
-        report(len(spectra), len(weights), info.module)
-    return spectra
-
-
-def _spectrum(info: WeightInfo, values: Values) -> Spectrum:
-    return Spectrum(info.name, info.module, info.layer, info.kind, info.shape, values)
+    weight = weight.detach()
+    if torch.cuda.is_available():
+        weight = weight.cuda()
+    if exactly or min(weight.shape) < GRAM_MIN_SIDE:
+        values = torch.linalg.svdvals(weight.to(torch.float64))
+    else:
+        scale = float(weight.abs().max()) or 1.0
+        squares = torch.linalg.eigvalsh(smaller_gram(weight / scale)).flip(0)
+        values = squares.clamp(min=0).sqrt() * scale
+    return np.asarray(values.clamp(min=0).cpu().numpy(), dtype=np.float64)
 
 
 def spectrum_key(source: ModelSource) -> str:
@@ -156,21 +148,33 @@ def spectrum_key(source: ModelSource) -> str:
 def save_spectra(path: Path, spectra: Sequence[Spectrum]) -> None:
     """Write an npz whose keys are the module names, and what they are in a JSON file beside it.
 
-    Each file appears complete or not at all; the npz comes last, so where it is, both are.
+    Sketches have their bands in a third file. Each file appears complete or not at all; the npz
+    comes last, so where it is, all are.
     """
     facts = [
         {"name": s.name, "module": s.module, "layer": s.layer, "kind": s.kind, "shape": s.shape}
         for s in spectra
     ]
-    _write(path.with_suffix(".json"), json.dumps(facts, ensure_ascii=False).encode())
-    _write(path, spectra_npz(spectra))
+    write_whole(path.with_suffix(".json"), json.dumps(facts, ensure_ascii=False).encode())
+    bands = {s.module: np.stack(s.band) for s in spectra if s.band is not None}
+    write_whole(_band_file(path), _npz(bands))
+    write_whole(path, spectra_npz(spectra))
+
+
+def _band_file(path: Path) -> Path:
+    return path.with_name(path.stem + ".bands.npz")
 
 
 def load_spectra(path: Path) -> list[Spectrum]:
     """Return what `save_spectra` wrote, in its order; pickled content is refused."""
     try:
         facts = json.loads(path.with_suffix(".json").read_text("utf-8"))
-        with np.load(path, allow_pickle=False) as arrays:
+        with (
+            path.open("rb") as file,
+            _band_file(path).open("rb") as band_file,
+            np.load(file, allow_pickle=False) as arrays,
+            np.load(band_file, allow_pickle=False) as bands,
+        ):
             return [
                 Spectrum(
                     name=str(fact["name"]),
@@ -179,6 +183,7 @@ def load_spectra(path: Path) -> list[Spectrum]:
                     kind=str(fact["kind"]),
                     shape=(int(fact["shape"][0]), int(fact["shape"][1])),
                     singular_values=checked(arrays[fact["module"]]),
+                    band=tuple(bands[fact["module"]]) if fact["module"] in bands else None,
                 )
                 for fact in facts
             ]
@@ -188,8 +193,11 @@ def load_spectra(path: Path) -> list[Spectrum]:
 
 def spectra_npz(spectra: Sequence[Spectrum]) -> bytes:
     """Return the npz file's bytes: one float64 vector per module name."""
+    return _npz({spectrum.module: spectrum.singular_values for spectrum in spectra})
+
+
+def _npz(arrays: dict[str, Values]) -> bytes:
     stream = io.BytesIO()
-    arrays = {spectrum.module: spectrum.singular_values for spectrum in spectra}
     np.savez(stream, allow_pickle=False, **arrays)
     return stream.getvalue()
 
@@ -227,7 +235,8 @@ def _cell(name: str) -> str:
     return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears complete or not at all."""
     part = path.with_name(path.name + ".part")
     part.write_bytes(content)
     os.replace(part, path)  # noqa: PTH105 (the atomic call itself)

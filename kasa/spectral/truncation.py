@@ -1,4 +1,4 @@
-"""Where to cut a spectrum: criteria behind one interface, plans made of them, and the removal.
+"""Where to cut a spectrum: criteria behind one interface, and plans made of them.
 
 Every criterion answers with how many of the smallest singular components it removes. None removes
 all: at least one component stays.
@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tomli_w
@@ -24,20 +23,20 @@ from kasa.spectral.spectrum import (
     effective_rank,
     energy_fraction,
     energy_without_smallest,
+    stable_rank,
 )
 
-if TYPE_CHECKING:
-    import torch
-
-RESIDUAL_MAX = 1e-9
+# The 95 % point of the Tracy–Widom law of order 1.
+TRACY_WIDOM_95 = 0.9793
 
 
 @dataclass(frozen=True)
 class Options:
-    """What criteria can be told: the paper's number of removed components, the energy to keep."""
+    """What criteria can be told: how many to remove, the energy to keep, the share to remove."""
 
     removed_components: int = 8
     tau: float = 0.99
+    share: float = 0.1
 
     def __post_init__(self) -> None:
         """Check both settings."""
@@ -46,6 +45,8 @@ class Options:
             raise ModelError("bad_criterion", name="removed_components", got=got, wanted=">= 0")
         if not 0 < self.tau <= 1:
             raise ModelError("bad_criterion", name="tau", got=self.tau, wanted="0 < tau <= 1")
+        if not 0 <= self.share < 1:
+            raise ModelError("bad_criterion", name="share", got=self.share, wanted="0 <= share < 1")
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ def _paper(s: Values, _shape: tuple[int, int], options: Options) -> tuple[int, f
     return s.size - options.removed_components, None
 
 
+def _share(s: Values, _shape: tuple[int, int], options: Options) -> tuple[int, float | None]:
+    """Remove the same share of every weight's components, rounded to a whole number."""
+    return s.size - round(options.share * s.size), None
+
+
 def _energy(s: Values, _shape: tuple[int, int], options: Options) -> tuple[int, float | None]:
     """Keep the fewest components with Σσ² of at least τ of the whole."""
     return int(np.searchsorted(energy_fraction(s), options.tau)) + 1, None
@@ -100,6 +106,11 @@ def _effective_rank(
     """Keep ⌈exp(entropy of σ/Σσ)⌉ components: Roy and Vetterli, EUSIPCO 2007."""
     # The tolerance keeps rounding from lifting an exact whole number to the next.
     return math.ceil(effective_rank(s) - 1e-9), None
+
+
+def _stable_rank(s: Values, _shape: tuple[int, int], _options: Options) -> tuple[int, float | None]:
+    """Keep ⌈‖W‖_F²/‖W‖₂²⌉ components: Rudelson and Vershynin 2007."""
+    return math.ceil(stable_rank(s) - 1e-9), None
 
 
 def _gavish_donoho(
@@ -114,22 +125,27 @@ def _gavish_donoho(
 def _marchenko_pastur(
     s: Values, shape: tuple[int, int], _options: Options
 ) -> tuple[int, float | None]:
-    """Keep σ above the edge of pure noise: (median σ/√μ_β)·(1+√β) = s·√n·(1+1/√Q), Q = 1/β.
+    """Keep σ above what the largest of pure noise reaches in 95 of 100 cases.
 
-    s²·n, the noise scale, is estimated from the median: μ_β is the Marchenko–Pastur law's median
-    (Marchenko and Pastur 1967; the estimator as in Gavish and Donoho 2014, section III).
+    σ² > s²·(μ + q·w): s is the noise of one entry, estimated from the median, median σ/√(μ_β·n) with
+    the Marchenko–Pastur law's median μ_β (as in Gavish and Donoho 2014, section III); the edge
+    μ = (√(n−½)+√(m−½))² and the width w = √μ·(1/√(n−½)+1/√(m−½))^(1/3) of its Tracy–Widom law, with
+    the 95 % point q of order 1 (Johnstone 2001; Ma 2012). s²·μ is s²·n·(1+1/√Q)², Q = n/m.
     """
-    beta = min(shape) / max(shape)
-    threshold = (
-        float(np.median(s)) / math.sqrt(marchenko_pastur_median(beta)) * (1 + math.sqrt(beta))
-    )
+    small, large = min(shape), max(shape)
+    noise = float(np.median(s)) / math.sqrt(marchenko_pastur_median(small / large) * large)
+    near, far = math.sqrt(large - 0.5), math.sqrt(small - 0.5)
+    width = (near + far) * (1 / near + 1 / far) ** (1 / 3)
+    threshold = noise * math.sqrt((near + far) ** 2 + TRACY_WIDOM_95 * width)
     return int((s > threshold).sum()), threshold
 
 
 CRITERIA: dict[str, Rule] = {
     "paper": _paper,
+    "share": _share,
     "energy": _energy,
     "effective_rank": _effective_rank,
+    "stable_rank": _stable_rank,
     "gavish_donoho": _gavish_donoho,
     "marchenko_pastur": _marchenko_pastur,
     "none": _none,
@@ -176,37 +192,6 @@ def plan_to_toml(plan: Plan) -> str:
     ]
     head = {"model": plan.model, "criterion": plan.criterion, "options": asdict(plan.options)}
     return tomli_w.dumps({**head, "weights": weights})
-
-
-def remove_smallest(weight: torch.Tensor, count: int) -> torch.Tensor:
-    """Return W without its `count` smallest singular triplets, in W's own dtype.
-
-    W' = W − (W·V_D)·V_Dᵀ (or W − U_D·(U_Dᵀ·W)) with the eigenvectors of the smaller Gram side, in
-    float64: subtracting rounds only what changes, rebuilding U·S·Vᵀ rounds everything. Law:
-    ‖W−W'‖_F² = Σ of the removed σ². Raises `ModelError` when count < 0 or ≥ min(shape), for
-    anything but a finite matrix, and when the eigenvectors leave a residual.
-    """
-    import torch
-
-    if weight.ndim != 2 or weight.numel() == 0:
-        raise ModelError("not_a_matrix", shape=str(tuple(weight.shape)))
-    if not 0 <= count < min(weight.shape):
-        raise ModelError("removal_too_large", count=count, limit=min(weight.shape) - 1)
-    if count == 0:
-        return weight
-    exact = weight.detach().to(torch.float64)
-    if not bool(torch.isfinite(exact).all()):
-        raise ModelError("model_not_finite", name="weight", model=str(tuple(weight.shape)))
-    tall = exact if exact.shape[0] >= exact.shape[1] else exact.T
-    gram = tall.T @ tall
-    values, vectors = torch.linalg.eigh(gram)
-    removed = vectors[:, :count]
-    residual = float(torch.linalg.norm(gram @ removed - removed * values[:count]))
-    scale = float(torch.linalg.norm(gram))
-    if not residual <= RESIDUAL_MAX * scale:
-        raise ModelError("removal_failed", residual=f"{residual:.1e}", scale=f"{scale:.1e}")
-    rest = tall - (tall @ removed) @ removed.T
-    return (rest if tall is exact else rest.T).contiguous().to(weight.dtype)
 
 
 @lru_cache(maxsize=1024)

@@ -21,10 +21,11 @@ from peft import KasaConfig, LoraConfig, get_peft_model
 from peft.tuners.lora.variants import KasaLinearVariant
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as PEFT_TARGETS
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from kasa.errors import ModelError, TrainingError
+from kasa.spectral.removal import remove_smallest
 from kasa.spectral.spectrum import singular_values
-from kasa.spectral.truncation import remove_smallest
 from kasa.study import Arm
 
 ADAPTER = "default"
@@ -48,7 +49,12 @@ def target_modules(encoder: nn.Module, arm: Arm) -> list[str]:
     wanted = arm.target_modules or PEFT_TARGETS.get(model_type, ())
     suffixes = (wanted,) if isinstance(wanted, str) else tuple(wanted)
     pattern = re.compile("|".join(rf"(^|.*\.){re.escape(name)}" for name in suffixes) or "(?!)")
-    found = [name for name, _ in encoder.named_modules() if pattern.fullmatch(name)]
+    # A name may also fit a container or a norm ("attention", "LayerNorm"), which have no matrix.
+    found = [
+        name
+        for name, layer in encoder.named_modules()
+        if pattern.fullmatch(name) and isinstance(layer, (nn.Linear, Conv1D))
+    ]
     if not found:
         raise ModelError("no_targets", model_type=model_type, wanted=", ".join(suffixes) or "-")
     for name in found:
@@ -70,6 +76,7 @@ def adapt(encoder: nn.Module, arm: Arm) -> tuple[nn.Module, dict[str, Expectatio
         lora_alpha=arm.scale_alpha,
         lora_dropout=0.0,
         target_modules=names,
+        fan_in_fan_out=isinstance(encoder.get_submodule(names[0]), Conv1D),
         kasa_config=kasa,
     )
     originals = {}

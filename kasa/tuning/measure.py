@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -61,10 +62,17 @@ def memory_bytes() -> int:
 def peak_memory_bytes() -> int:
     """Return this process's largest resident memory since it started, in bytes.
 
-    Source: getrusage(2) on Linux (kibibytes) and macOS (bytes), the peak working set on Windows.
+    Source: VmHWM on Linux, getrusage(2) on macOS (bytes) and where there is no VmHWM (kibibytes),
+    the peak working set on Windows.
     """
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # Not getrusage: its peak survives exec, so it begins with the size of the parent process.
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text("utf-8"), re.MULTILINE)
+        if found:
+            return int(found[1]) * 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -101,10 +109,9 @@ def choose_precision(kept: Path) -> Precision:
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
-    if kept.is_file():
-        known = json.loads(kept.read_text("utf-8"))
-        if known["device"] == device:
-            return Precision(known["name"], known["bf16_speedup"])
+    known = _known_precision(kept, device)
+    if known is not None:
+        return known
     place = "cuda" if torch.cuda.is_available() else "cpu"
     left, right = torch.randn(512, 1024, device=place), torch.randn(1024, 1024, device=place)
     half_left, half_right = left.bfloat16(), right.bfloat16()
@@ -112,8 +119,21 @@ def choose_precision(kept: Path) -> Precision:
     fast = _best_seconds(lambda: half_left @ half_right)
     ratio = round(slow / fast, 2)
     chosen = Precision("bf16" if ratio >= WORTHWHILE_SPEEDUP else "fp32", ratio)
-    kept.write_text(json.dumps({"device": device, **asdict(chosen)}), "utf-8")
+    # An estimate and a run may choose at the same time: neither may read the other's half a file.
+    half = kept.with_name(f"{kept.name}.{os.getpid()}")
+    half.write_text(json.dumps({"device": device, **asdict(chosen)}), "utf-8")
+    half.replace(kept)
     return chosen
+
+
+def _known_precision(kept: Path, device: str) -> Precision | None:
+    try:
+        known = json.loads(kept.read_text("utf-8"))
+        if known["device"] == device:
+            return Precision(str(known["name"]), float(known["bf16_speedup"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return None
 
 
 def _best_seconds(work: Callable[[], torch.Tensor]) -> float:

@@ -53,11 +53,24 @@ def load_reader(source: ModelSource, max_length: int) -> Reader:
 
 
 def load_encoder(source: ModelSource) -> PreTrainedModel:
-    """Load the base in fp32 from safetensors, without running any code from the model's folder."""
+    """Load the base in fp32 from safetensors, without running any code from the model's folder.
+
+    Raises `ModelError` when weights are missing: transformers would fill them with random numbers.
+    """
     with _explained(source):
-        model: PreTrainedModel = AutoModel.from_pretrained(
-            source.folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+        model: PreTrainedModel
+        model, found = AutoModel.from_pretrained(
+            source.folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
         )
+    # Checkpoints of masked language models have no pooler, and no pooling here reads it.
+    missing = sorted(key for key in found["missing_keys"] if not key.startswith("pooler."))
+    if missing:
+        detail = f"{len(missing)} weights are missing, {missing[0]} among them"
+        raise ModelError("model_unloadable", model=source.name, detail=detail)
     return model
 
 
@@ -143,7 +156,10 @@ def logits_of(
     model: Classifier, reader: Reader, rows: Dataset, batch_size: int
 ) -> NDArray[np.float32]:
     """Return logits (rows, classes) in the rows' order, without gradients, in fp32."""
-    return _by_batch(model, reader, rows, batch_size, lambda batch: model(**batch)["logits"])
+    # Not model(**batch): after bf16 training the Trainer leaves its autocast around `forward`.
+    return _by_batch(
+        model, reader, rows, batch_size, lambda batch: model.head(model.embed(**batch)).float()
+    )
 
 
 def embeddings_of(

@@ -7,6 +7,7 @@ is measured once on the test rows.
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -129,25 +130,32 @@ def run_tuned(
 ) -> Outcome:
     """Tune one arm with one seed over the learning-rate grid and measure the best on test.
 
-    `folder` is the run's own and takes adapter and head.
+    `folder` is the run's own and takes adapter and head. Memory holds one model at a time.
     """
     before = memory_bytes()
-    ready, _ = prepare(source, parts, protocol)
+    ready = prepare(source, parts, protocol)[0]
     precision = choose_precision(precision_file(folder))
     tuning = Tuning(source, parts, protocol, arm, seed, folder, ready, precision)
-    records = []
+    records: list[dict[str, Any]] = []
+    model: Classifier | None = None
     best: Trial | None = None
+    trained: dict[str, Tensor] = {}
     rates = protocol.learning_rates
     for index, rate in enumerate(rates):
-        trial = tuning.trial(rate, _shifted(report, index, len(rates), learning_rate=rate))
+        # bf16 training leaves a model that refers to itself: only the collector frees it.
+        model = None
+        gc.collect()
+        model, trial = tuning.trial(rate, _shifted(report, index, len(rates), learning_rate=rate))
         records.append(trial.record)
         if best is None or trial.preference < best.preference:
-            best = trial
-    if best is None:
+            best, trained = trial, trained_weights(model)
+    if best is None or model is None:
         raise TrainingError("no_learning_rate")
+    # What is frozen is the same in every trial, so this makes the last model the best one.
+    model.load_state_dict(trained, strict=False)
     with stopwatch() as evaluating:
-        logits = logits_of(best.model, ready.reader, ready.test, EVALUATE_BATCH)
-    save_tuned(best.model, parts.labels, folder)
+        logits = logits_of(model, ready.reader, ready.test, EVALUATE_BATCH)
+    save_tuned(model, parts.labels, folder)
     return Outcome(
         probabilities=softmax(logits),
         selected={"learning_rate": best.record["learning_rate"]},
@@ -156,8 +164,8 @@ def run_tuned(
         prepare_seconds=best.record["prepare_seconds"],
         train_seconds=best.record["train_seconds"],
         evaluate_seconds=evaluating.seconds,
-        num_trainable_params=sum(p.numel() for p in best.model.parameters() if p.requires_grad),
-        num_total_params=_count(best.model),
+        num_trainable_params=sum(weight.numel() for weight in trained.values()),
+        num_total_params=_count(model),
         baseline_memory_bytes=before,
         guard=best.guard,
         conditions=_conditions(precision.name, ready.reader)
@@ -174,9 +182,8 @@ def _shifted(report: Report, index: int, count: int, **fixed: Any) -> Report:
 
 @dataclass
 class Trial:
-    """One grid point: the tuned model, its record for result.json and the guard's figures."""
+    """One grid point: its record for result.json and the guard's figures."""
 
-    model: Classifier
     record: dict[str, Any]
     guard: dict[str, Any] | None
 
@@ -208,19 +215,24 @@ class Tuning:
         model.encoder, expected = adapters.adapt(model.encoder, self.arm)
         return model, expected
 
-    def trial(self, rate: float, report: Report = silent, max_steps: int = -1) -> Trial:
+    def trial(
+        self, rate: float, report: Report = silent, max_steps: int = -1
+    ) -> tuple[Classifier, Trial]:
         """Train once with one learning rate; the last epoch's weights are the trial's result."""
         with stopwatch() as preparing:
             model, expected = self.build()
+        num_matrices = len(expected)
         watch = Watcher(self, model, expected, report)
+        # The watcher alone keeps the original weights, and drops them after the first step.
+        del expected
         trainer = PenalisedTrainer(
             model=model,
             args=self.arguments(rate, max_steps),
             train_dataset=self.ready.train,
             data_collator=lambda rows: pad_batch(self.ready.reader, rows),
             callbacks=[watch],
-            penalty=(lambda: adapters.regulariser(model.encoder, len(expected)))
-            if expected
+            penalty=(lambda: adapters.regulariser(model.encoder, num_matrices))
+            if num_matrices
             else None,
         )
         trainer.remove_callback(PrinterCallback)
@@ -235,7 +247,7 @@ class Tuning:
             "curve": watch.curve,
             "validation_curve": watch.validation_curve,
         }
-        return Trial(model, record, watch.guard_figures)
+        return model, Trial(record, watch.guard_figures)
 
     def validate(self, model: Classifier) -> dict[str, float]:
         """Return accuracy, macro-F1 and mean cross-entropy on the validation rows."""
@@ -349,6 +361,15 @@ class Watcher(TrainerCallback):
         point = {"step": state.global_step, "epoch": round(state.epoch or 0, 3), **self.validation}
         self.validation_curve.append(point)
         self.report(state.global_step, state.max_steps, validation=self.validation)
+
+
+def trained_weights(model: Classifier) -> dict[str, Tensor]:
+    """Return copies of the weights that training changes: the adapters' and the head's."""
+    return {
+        name: weight.detach().clone()
+        for name, weight in model.named_parameters()
+        if weight.requires_grad
+    }
 
 
 def save_tuned(model: Classifier, labels: tuple[str, ...], folder: Path) -> None:

@@ -40,7 +40,7 @@ def own_rows(count: int = 60) -> bytes:
 
 
 def upload(app: AppTest, name: str, content: bytes) -> AppTest:
-    checked(app.segmented_control(key="data_source").set_value("own").run())
+    checked(app.radio(key="data_source").set_value("own").run())
     return checked(app.file_uploader(key="data_upload").upload(name, content).run())
 
 
@@ -112,7 +112,7 @@ def test_shares_and_columns_change_the_draft_and_keep_the_rest() -> None:
     assert (study.protocol.test_fraction, study.protocol.validation_fraction) == (0.4, 0.1)
     # Opened again, the page shows what was saved and leads on.
     again = open_page(study=draft)
-    assert again.segmented_control(key="data_source").value == "own"
+    assert again.radio(key="data_source").value == "own"
     assert metrics(again)["Test"] == "23 rows"
     assert again.text_input[0].value == "Leaks"
     assert again.button(key="next_step").label

@@ -44,10 +44,14 @@ def test_a_finished_study(store: Store, tmp_path: Path, lang: str) -> None:
     assert "KaSA (r=8)" in shown
     one_seed = {"en": "One seed: indicative only", "ja": "シードが1つだけ"}[lang]
     assert one_seed in shown
-    gates, arms, verdicts, examples = (table.value for table in page.dataframe)
-    assert (len(gates), len(arms), len(verdicts)) == (4, 4, 6)
+    gates, arms, verdicts = (table.value for table in page.table)
+    (examples,) = (table.value for table in page.dataframe)
+    assert (len(gates), len(arms.columns), len(verdicts)) == (4, 5, 6)
     run = store.finished_runs(study_id)[0]
-    assert f"{100 * run.metrics['accuracy']:.1f}%" in arms.iloc[0].to_list()
+    assert f"{100 * run.metrics['accuracy']:.1f}%" in [
+        cell.replace("\\", "") for cell in arms.iloc[:, 1]
+    ]
+    assert "-badge[" in gates.iloc[0, 1]
     assert not examples.empty
     assert len(page.get("plotly_chart")) == 5
 

@@ -19,6 +19,7 @@ from kasa.runs.job import Job
 from kasa.runs.records import RunRecord
 from kasa.runs.store import Store
 from kasa.spectral.spectrum import spectrum_key
+from kasa.spectral.truncation import CRITERIA
 from kasa.study import DataSpec, Study
 from tests.known_answers import bert_tensors, write_model
 
@@ -82,16 +83,20 @@ def test_choosing_comparing_and_the_criteria(folder: Path, lang: str) -> None:
     query = "encoder.layer.1.attention.self.query"
     checked(app.selectbox(key="spectrum_weight").set_value(query).run())
     cuts = app.dataframe[0].value
-    assert len(cuts) == 6
+    assert len(cuts) == len(CRITERIA)
     # Singular values 8 … 1 of eight components: the paper's eight smallest leave one.
     assert cuts.iloc[0, 1:3].tolist() == [7, 1]
     checked(app.number_input(key="spectrum_r").set_value(2).run())
     cuts = app.dataframe[0].value
     assert cuts.iloc[0, 1:4].tolist() == [2, 6, "97.549%"]  # 199 of 204
     checked(app.number_input(key="spectrum_tau").set_value(50.0).run())
-    assert app.dataframe[0].value.iloc[1, 1:3].tolist() == [6, 2]  # 64 + 49 of 204
+    energy = list(CRITERIA).index("energy")
+    assert app.dataframe[0].value.iloc[energy, 1:3].tolist() == [6, 2]  # 64 + 49 of 204
+    checked(app.number_input(key="spectrum_share").set_value(50.0).run())
+    share = list(CRITERIA).index("share")
+    assert app.dataframe[0].value.iloc[share, 1:3].tolist() == [4, 4]
     checked(app.selectbox(key="spectrum_compare").set_value("pooler.dense").run())
-    assert len(app.dataframe[0].value) == 12
+    assert len(app.dataframe[0].value) == 2 * len(CRITERIA)
     assert app.dataframe[1].value.shape == (7, 2)
 
 

@@ -1,0 +1,103 @@
+"""The estimate on the experiment page: a short measurement, then time, memory and money."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.components import plain, show_error
+from app.i18n import about_seconds, t, text
+from app.state import store
+from kasa.report.labels import arm_labels
+from kasa.runs.local import ensure_dispatcher
+from kasa.runs.records import RunRecord
+from kasa.study import Study
+from kasa.tuning.estimate import Estimate, extrapolate, probe_key
+from kasa.tuning.measure import machine
+from kasa.verdict.costs import run_cost
+
+TIGHT_MEMORY = 0.8
+
+
+def known_estimate(study: Study) -> list[Estimate] | None:
+    """Return the estimate from the newest finished probe of this study, if there is one."""
+    record = store().latest(probe_key(study))
+    if record is None or record.status != "finished":
+        return None
+    result = store().result(record.id)
+    return extrapolate(study, result["measured"]) if result else None
+
+
+def estimate_panel(study: Study) -> None:
+    """Offer the estimate, show its progress, then minutes, memory and money per method."""
+    estimates = known_estimate(study)
+    if estimates is not None:
+        show_estimate(study, estimates)
+        return
+    record = store().latest(probe_key(study))
+    if record is not None and record.active:
+        st.fragment(waiting_estimate, run_every=1.0)(record.id)
+        return
+    st.markdown(t("experiment.estimate.lead"))
+    if record is not None and record.error is not None:
+        show_error(record.error)
+    if st.button(t("experiment.estimate.button"), key="estimate", icon=":material/timer:"):
+        store().enqueue("estimate", {"study": study.to_dict()}, probe_key(study))
+        st.rerun()
+
+
+def waiting_estimate(run_id: str) -> None:
+    """Show how far the probe is, with Stop; redraw the page when it has ended."""
+    record = store().run(run_id)
+    if not record.active:
+        st.rerun()
+    ensure_dispatcher(store())
+    st.progress(probe_share(record), text=t("experiment.estimate.measuring"))
+    if st.button(
+        t("experiment.estimate.stop"),
+        key="estimate_stop",
+        icon=":material/stop:",
+        disabled=record.status == "stopping",
+    ):
+        store().stop(run_id)
+        st.rerun()
+
+
+def probe_share(record: RunRecord) -> float:
+    """Return how much of a probe is done, from 0 to 1."""
+    events = store().events(record.id)
+    return min(1.0, events[-1]["done"] / events[-1]["total"]) if events else 0.0
+
+
+def stop_estimate(study: Study) -> None:
+    """Stop a probe that still works, so that it takes no time from the runs that are measured."""
+    record = store().latest(probe_key(study))
+    if record is not None and record.active:
+        store().stop(record.id)
+
+
+def show_estimate(study: Study, estimates: list[Estimate]) -> None:
+    """Show the expected time, memory and money of the whole study, and time per method."""
+    speak, labels = text(), arm_labels(study, text())
+    total = sum(estimate.total_seconds for estimate in estimates)
+    peak = max(estimate.peak_memory_bytes for estimate in estimates)
+    money = speak.money(run_cost(total, study.prices), study.prices.currency)
+    shown = {"time": about_seconds(total), "memory": speak.bytes(peak), "money": money}
+    with st.container(horizontal=True, gap="large"):
+        for name, value in shown.items():
+            words = t("experiment.estimate.about", value=value)
+            st.metric(t(f"experiment.estimate.{name}"), words, width="content")
+    available = int(machine()["memory_bytes"])
+    if peak > TIGHT_MEMORY * available:
+        words = t("experiment.estimate.tight", memory=speak.bytes(available))
+        st.warning(words, icon=":material/warning:")
+    columns: dict[str, list[str]] = {
+        "arm": [plain(labels[each.arm]) for each in estimates],
+        "per_run": [about_seconds(each.run_seconds) for each in estimates],
+        "all_runs": [about_seconds(each.total_seconds) for each in estimates],
+        "memory": [speak.bytes(each.peak_memory_bytes) for each in estimates],
+    }
+    if len(study.protocol.seeds) == 1:
+        del columns["all_runs"]
+    titles = {name: t(f"experiment.estimate.{name}") for name in columns}
+    st.table({titles[name]: values for name, values in columns.items()}, hide_index=True)
+    st.caption(t("experiment.estimate.how"))

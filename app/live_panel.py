@@ -1,0 +1,92 @@
+"""A started study's runs while they work: a line each, the loss curve, and the time left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.components import chart, plain, show_error, status_badge
+from app.estimate_panel import known_estimate
+from app.i18n import about_seconds, t, text
+from app.progress import overall_share, run_progress, seconds_left, signature
+from app.state import store
+from kasa.report.labels import arm_labels
+from kasa.report.live_plots import live_loss
+from kasa.runs.local import ensure_dispatcher
+from kasa.runs.records import RunRecord
+
+
+def live_runs(study_id: str, seen: str) -> None:
+    """Draw every run's line and the working one's curve; a run that ends redraws the page.
+
+    `seen` is the signature of the runs that the page was drawn for.
+    """
+    ensure_dispatcher(store())
+    study, runs = store().study(study_id).study, store().runs(study_id)
+    if signature(runs) != seen:
+        st.rerun()
+    working = next((run for run in runs if run.status in {"running", "stopping"}), None)
+    events = store().events(working.id) if working else []
+    current = run_progress(events)
+    expected = {each.arm: each.run_seconds for each in known_estimate(study) or []}
+    st.progress(
+        overall_share(runs, current.share, expected),
+        text=overall_words(runs, seconds_left(runs, current, expected)),
+    )
+    labels = arm_labels(study, text())
+    for run in runs:
+        run_line(run, plain(labels[str(run.arm)]), events if run is working else None)
+    if working and any("loss" in event for event in events):
+        chart(live_loss(events, str(working.method), text()), key="live_loss")
+        st.caption(t("experiment.live.caption"))
+
+
+def overall_words(runs: Sequence[RunRecord], left: float | None) -> str:
+    """Return "3 of 12 runs have ended", and while some work "about 4 min left"."""
+    ended = sum(not run.active for run in runs)
+    words = t("experiment.live.done", done=text().number(ended), all=text().number(len(runs)))
+    if ended < len(runs) and left is not None:
+        words += t("experiment.live.left", left=about_seconds(left))
+    return words
+
+
+def run_line(run: RunRecord, label: str, events: list[dict[str, Any]] | None) -> None:
+    """Show one run: status, method, seed, and progress, its time, or the reason it ended.
+
+    `events` are those of the run at work, None for every other run.
+    """
+    words = t("experiment.live.seed", seed=run.seed)
+    line = f"{status_badge(run.status)} {label} · {words}"
+    if events is not None:
+        st.progress(run_progress(events).share, text=line + step_words(events))
+    elif run.started_at and run.finished_at:
+        spent = (run.finished_at - run.started_at).total_seconds()
+        st.markdown(f"{line} · {text().seconds(spent)}")
+    else:
+        st.markdown(line)
+    if run.error is not None:
+        show_error(run.error)
+
+
+def step_words(events: list[dict[str, Any]]) -> str:
+    """Return " · step 34 of 176, learning rate 0.003 (2 of 2) · 912 MB · about 40 s left"."""
+    progress, speak = run_progress(events), text()
+    steps = [event for event in events if "loss" in event]
+    if not steps:
+        return " · " + t("experiment.live.preparing")
+    last = steps[-1]
+    words = " · " + t(
+        "experiment.live.step",
+        done=speak.number(last["done"]),
+        all=speak.number(last["total"]),
+        rate=f"{last['learning_rate']:g}",
+        trial=speak.number(last["trial"]),
+        trials=speak.number(last["trials"]),
+    )
+    if progress.memory_bytes:
+        words += " · " + t("experiment.live.memory", memory=speak.bytes(progress.memory_bytes))
+    if progress.seconds_left is not None:
+        words += t("experiment.live.left", left=about_seconds(progress.seconds_left))
+    return words

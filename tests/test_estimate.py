@@ -1,0 +1,218 @@
+"""The estimate: its arithmetic by hand, what needs a new probe, and a real probe of every arm."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from kasa.jobs import estimate as estimate_job
+from kasa.model.source import ModelSource
+from kasa.runs.job import Job, JobCancelled, read_events
+from kasa.study import Arm, DataSpec, Gates, Prices, Protocol, Study
+from kasa.tuning.estimate import Estimate, extrapolate, probe_key
+from kasa.tuning.tasks import Classifier
+from kasa.tuning.train import Tuning
+from tests.tiny_models import CREWS, WORK_ORDERS, run_folder, small_runs, write_tiny_bert
+
+ARMS = (Arm("kasa", rank=4), Arm("lora", rank=4), Arm("frozen_head"), Arm("tfidf"))
+STUDY = Study(
+    title="By hand",
+    model="embedded",
+    data=DataSpec("rows.csv", "text", "crew", sha256="abc"),
+    arms=ARMS,
+    protocol=Protocol(
+        profile="quick", seeds=(0, 1, 2), learning_rates=(1e-3, 3e-3), epochs=5, batch_size=16
+    ),
+)
+MEASURED: dict[str, Any] = {
+    "rows": {"train": 100, "validation": 40, "test": 50},
+    "startup_seconds": 8.0,
+    "base_seconds": 3.0,
+    "embed_seconds_per_row": 0.01,
+    "arms": {
+        "kasa-r4": {"prepare_seconds": 2.0, "step_seconds": 0.1, "peak_memory_bytes": 900},
+        "lora-r4": {"prepare_seconds": 0.5, "step_seconds": 0.08, "peak_memory_bytes": 800},
+        "frozen_head": {"run_seconds": 3.5, "peak_memory_bytes": 700},
+        "tfidf": {"run_seconds": 0.2, "peak_memory_bytes": 300},
+    },
+}
+
+
+def test_the_arithmetic_by_hand() -> None:
+    """Steps: 5 · ⌈100/16⌉ = 35. KaSA: 8 + 3 + 2·(2 + 35·0.1 + 5·40·0.01) + 50·0.01 = 26.5 s."""
+    found = {each.arm: each for each in extrapolate(STUDY, MEASURED)}
+    assert list(found) == ["kasa-r4", "lora-r4", "frozen_head", "tfidf"]
+    assert found["kasa-r4"].run_seconds == pytest.approx(26.5)
+    assert found["lora-r4"].run_seconds == pytest.approx(8 + 3 + 2 * (0.5 + 2.8 + 2) + 0.5)
+    assert found["frozen_head"].run_seconds == pytest.approx(8 + 3.5)
+    assert found["tfidf"].run_seconds == pytest.approx(0.2)
+    assert [each.peak_memory_bytes for each in found.values()] == [900, 800, 700, 300]
+    assert found["kasa-r4"].total_seconds == pytest.approx(3 * 26.5)
+    assert {each.num_runs for each in found.values()} == {3}
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({"epochs": 1}, 11 + 2 * (2 + 7 * 0.1 + 0.4) + 0.5),
+        ({"learning_rates": (1e-3,)}, 11 + (2 + 3.5 + 2) + 0.5),
+        ({"batch_size": 100}, 11 + 2 * (2 + 0.5 + 2) + 0.5),
+        ({"seeds": (4,)}, 26.5),
+    ],
+)
+def test_a_changed_protocol_needs_only_arithmetic(changes: dict[str, Any], seconds: float) -> None:
+    study = replace(STUDY, protocol=replace(STUDY.protocol, **changes))
+    first = extrapolate(study, MEASURED)[0]
+    assert first.run_seconds == pytest.approx(seconds)
+    assert first.num_runs == len(study.protocol.seeds)
+
+
+def test_total_is_runs_times_seconds() -> None:
+    assert Estimate("lora-r8", 2.5, 10, 4).total_seconds == 10.0
+
+
+def changed(**changes: Any) -> Study:
+    return replace(STUDY, protocol=replace(STUDY.protocol, **changes))
+
+
+SAME = [
+    changed(epochs=50),
+    changed(seeds=(7, 8)),
+    changed(learning_rates=(0.5,)),
+    changed(profile="thorough"),
+    changed(equivalence_margin=0.2),
+    replace(STUDY, title="Another title"),
+    replace(STUDY, gates=Gates(metric_min=0.5)),
+    replace(STUDY, prices=Prices("EUR", 1.0)),
+    replace(STUDY, data=replace(STUDY.data, path="moved/rows.csv")),
+]
+OTHER = [
+    replace(STUDY, arms=ARMS[1:]),
+    replace(STUDY, arms=(replace(ARMS[0], rank=8), *ARMS[1:])),
+    replace(STUDY, arms=(replace(ARMS[0], removed_components=0), *ARMS[1:])),
+    replace(STUDY, model="other-model"),
+    replace(STUDY, data=replace(STUDY.data, sha256="def")),
+    replace(STUDY, data=replace(STUDY.data, text="note")),
+    replace(STUDY, data=replace(STUDY.data, path="other.csv", sha256=None)),
+    changed(batch_size=8),
+    changed(max_length=64),
+    changed(split_seed=1),
+    changed(validation_fraction=0.3),
+]
+
+
+@pytest.mark.parametrize("study", SAME)
+def test_what_a_probe_does_not_depend_on_needs_no_new_one(study: Study) -> None:
+    assert probe_key(study) == probe_key(STUDY)
+
+
+def test_everything_else_needs_a_new_probe() -> None:
+    keys = {probe_key(study) for study in OTHER}
+    assert len(keys) == len(OTHER)
+    assert probe_key(STUDY) not in keys
+    assert all(key.startswith("estimate:") for key in keys)
+
+
+def test_data_without_a_hash_is_known_by_its_path() -> None:
+    first, second = (
+        replace(STUDY, data=replace(STUDY.data, path=path, sha256=None)) for path in ("a", "b")
+    )
+    assert probe_key(first) != probe_key(second)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with small_runs():
+        yield
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    """Return twenty work orders of each of three crews."""
+    frame = pd.read_csv(WORK_ORDERS, dtype=str).dropna(subset=["text"]).drop_duplicates("text")
+    frame = frame[frame["crew"].isin(CREWS)]
+    return frame.groupby("crew").head(20)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory, rows: pd.DataFrame) -> ModelSource:
+    return write_tiny_bert(tmp_path_factory.mktemp("model"), list(rows["text"]))
+
+
+def study_of(source: ModelSource, file: Path, **settings: Any) -> Study:
+    protocol = Protocol(profile="quick", max_length=32)
+    data = DataSpec(str(file), "text", "crew", split=settings.pop("split", None))
+    return Study("Tiny", str(source.folder), data, ARMS, protocol, **settings)
+
+
+def job_of(study: Study, home: Path, *, stopped: bool = False) -> Job:
+    config = {"study": study.to_dict(), "hub_access": False}
+    folder = run_folder(home, "probe")
+    return Job("probe", "estimate", config, folder, asked_to_stop=lambda: stopped)
+
+
+def test_a_probe_measures_every_arm(
+    tmp_path: Path, source: ModelSource, rows: pd.DataFrame
+) -> None:
+    file = tmp_path / "rows.csv"
+    rows.to_csv(file, index=False)
+    study = study_of(source, file)
+    job = job_of(study, tmp_path)
+    measured = estimate_job.execute(job)
+    assert set(measured["arms"]) == set(study.arm_names())
+    assert sum(measured["rows"].values()) == 60
+    for name, figures in measured["arms"].items():
+        keys = (
+            {"prepare_seconds", "step_seconds"} if name[:4] in {"kasa", "lora"} else {"run_seconds"}
+        )
+        assert set(figures) == keys | {"peak_memory_bytes"}
+        assert min(figures.values()) > 0
+    assert measured["base_seconds"] > measured["embed_seconds_per_row"] > 0
+    assert measured["startup_seconds"] > 0
+    peaks = [measured["arms"][name]["peak_memory_bytes"] for name in ("tfidf", "frozen_head")]
+    assert peaks == sorted(peaks)  # the smallest are measured first
+    found = extrapolate(study, measured)
+    assert [each.arm for each in found] == list(study.arm_names())
+    assert all(each.run_seconds > 0 for each in found)
+    events = read_events(job.folder)
+    assert [event["done"] for event in events] == [0, 1, 2, 3, 4]
+    assert events[0]["arm"] == "tfidf"
+    assert {event["total"] for event in events} == {4}
+
+
+@pytest.mark.slow
+def test_validation_between_epochs_is_no_part_of_a_step(
+    tmp_path: Path, source: ModelSource, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few rows make one step an epoch; validation is made slow here, so that it would show."""
+
+    def slow(self: Tuning, model: Classifier) -> dict[str, float]:
+        time.sleep(0.6)
+        return validate(self, model)
+
+    validate = Tuning.validate
+    monkeypatch.setattr(Tuning, "validate", slow)
+    by_crew = rows.groupby("crew")
+    pieces = [by_crew.head(4).assign(part="train"), by_crew.tail(8).assign(part="test")]
+    pieces.insert(1, by_crew.nth(slice(4, 12)).assign(part="validation"))
+    file = tmp_path / "rows.csv"
+    pd.concat(pieces).to_csv(file, index=False)
+    study = replace(study_of(source, file, split="part"), arms=(Arm("lora", rank=4),))
+    measured = estimate_job.execute(job_of(study, tmp_path))
+    assert measured["rows"] == {"train": 12, "validation": 24, "test": 24}
+    assert 0 < measured["arms"]["lora-r4"]["step_seconds"] < 0.3
+
+
+def test_a_probe_that_was_asked_to_stop_stops(
+    tmp_path: Path, source: ModelSource, rows: pd.DataFrame
+) -> None:
+    file = tmp_path / "rows.csv"
+    rows.to_csv(file, index=False)
+    with pytest.raises(JobCancelled):
+        estimate_job.execute(job_of(study_of(source, file), tmp_path, stopped=True))

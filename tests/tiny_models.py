@@ -1,0 +1,133 @@
+"""Tiny transformers with random weights, and some rows of the sample work orders as parts."""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, PreTrainedTokenizerFast
+
+from kasa.data.read import read_table
+from kasa.data.split import prepare_rows
+from kasa.model.source import ModelSource, resolve_model
+from kasa.study import DataSpec, Protocol
+from kasa.tuning.measure import _processor
+from kasa.tuning.outcome import Part, Parts, split_parts
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK_ORDERS = ROOT / "sample_data" / "work_orders_en.csv"
+CREWS = ("controls", "electrical", "hydraulics")
+
+
+@contextmanager
+def small_runs() -> Iterator[None]:
+    """Train with one thread, and let the collector search only what the block makes.
+
+    More threads cost tiny products more than they give, most of all beside other processes, and
+    the Trainer collects garbage at every start, with all of torch in memory.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        gc.unfreeze()
+        torch.set_num_threads(threads)
+
+
+def tiny_bert(**changes: Any) -> BertModel:
+    """Return a two-layer BERT without dropout, the same at every call; 48 makes it rectangular."""
+    settings: dict[str, Any] = {
+        "vocab_size": 60,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+        "max_position_embeddings": 64,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        # Ten times BERT's own: random weights this small would leave every text the same vector.
+        "initializer_range": 0.2,
+    }
+    torch.manual_seed(0)
+    return BertModel(BertConfig(**(settings | changes))).eval()
+
+
+def tiny_gpt2() -> GPT2Model:
+    """Return a two-layer GPT-2, whose matrices are Conv1D and not Linear."""
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=50,
+        n_embd=32,
+        n_layer=2,
+        n_head=2,
+        n_positions=32,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    return GPT2Model(config).eval()
+
+
+def word_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
+    """Return a tokenizer that knows every word of the texts and frames them as [CLS] … [SEP]."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    words = sorted({word for text in texts for word in re.findall(r"\w+|[^\w\s]", text.lower())})
+    ids = {word: index for index, word in enumerate([*special, *words])}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+
+
+def write_tiny_bert(folder: Path, texts: Sequence[str], **changes: Any) -> ModelSource:
+    """Write the tiny BERT with a tokenizer for the texts as a model folder."""
+    tokenizer = word_tokenizer(texts)
+    tiny_bert(vocab_size=len(tokenizer), **changes).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return resolve_model(str(folder))
+
+
+def work_orders(train: int = 20, validation: int = 8, test: int = 8) -> Parts:
+    """Return that many rows of each of three crews per part, as the studio would split them."""
+    spec = DataSpec(str(WORK_ORDERS), "text", "crew")
+    rows = prepare_rows(read_table(WORK_ORDERS), spec, Protocol()).rows
+    rows = rows[rows["label"].isin(CREWS)]
+    wanted = {"train": train, "validation": validation, "test": test}
+    place = rows.groupby(["part", "label"]).cumcount()
+    return split_parts(rows[place < rows["part"].map(wanted)])
+
+
+def all_texts(parts: Parts) -> list[str]:
+    """Return the texts of every part."""
+    return [text for part in (parts.train, parts.validation, parts.test) for text in part.texts]
+
+
+def relabelled(parts: Parts, labels: Sequence[int]) -> Parts:
+    """Return the parts with other labels on the test rows."""
+    test = Part(parts.test.rows, parts.test.texts, tuple(int(label) for label in labels))
+    return Parts(parts.train, parts.validation, test, parts.labels)
+
+
+def run_folder(home: Path, name: str, precision: str = "fp32") -> Path:
+    """Return a run's own folder in a workspace whose number format is already chosen."""
+    folder = home / "runs" / name
+    folder.mkdir(parents=True)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    kept = {"device": device, "name": precision, "bf16_speedup": 1.0}
+    (home / "precision.json").write_text(json.dumps(kept), "utf-8")
+    return folder
