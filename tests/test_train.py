@@ -346,7 +346,7 @@ def test_a_kasa_run_whose_base_was_not_cut_never_trains(
     def report(done: float, _total: float, **_info: Any) -> None:
         heard.append(done)
 
-    monkeypatch.setattr(adapters, "remove_smallest", lambda weight, _count: weight)
+    monkeypatch.setattr(adapters, "subtract", lambda weight, _left, _right: weight)
     with pytest.raises(TrainingError) as caught:
         run_tuned(source, parts, TINY, ARMS["kasa"], 0, run_folder(tmp_path, "uncut"), report)
     assert caught.value.code == "guard_wrong_change"

@@ -34,6 +34,10 @@ BY_HAND = [
     ("effective_rank", [2, 2, 2, 0, 0], Options(), 3),
     ("effective_rank", [9, 0, 0], Options(), 1),
     ("effective_rank", [2, 1, 1], Options(), 3),
+    ("share", [5, 4, 3, 2], Options(share=0.5), 2),
+    ("share", [5, 4, 3, 2], Options(share=0.0), 4),
+    ("stable_rank", [2, 2, 2, 0], Options(), 3),
+    ("stable_rank", [3, 1, 1], Options(), 2),
     ("none", [5, 4, 3], Options(), 3),
 ]
 
@@ -52,6 +56,18 @@ def test_a_strong_signal_in_noise_is_found(criterion: str, shape: tuple[int, int
     signal = matrix_with_spectrum([400, 300, 200, 150, 120], shape)
     found = cut(criterion, singular_values(noise + signal), shape)
     assert found.num_kept == 5
+
+
+def test_pure_noise_seldom_rises_above_the_edge() -> None:
+    random = np.random.default_rng(2)
+    rises = 0
+    for _ in range(60):
+        values = np.linalg.svd(random.standard_normal((60, 90)), compute_uv=False)
+        rises += (
+            cut("marchenko_pastur", values, (60, 90)).num_kept > 1
+            or values[0] > cut("marchenko_pastur", values, (60, 90)).threshold
+        )
+    assert rises <= 9  # 5 in 100 are meant; the noise itself is estimated
 
 
 @pytest.mark.parametrize("shape", [(300, 300), (400, 200), (150, 600)])

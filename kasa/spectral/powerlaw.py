@@ -1,4 +1,4 @@
-"""How heavy the tail of a weight's squared singular values is: a power law fitted to the largest."""
+"""How heavy the tail of a weight's σ² is: a power law fitted to the largest of them."""
 
 from __future__ import annotations
 

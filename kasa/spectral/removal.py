@@ -36,7 +36,7 @@ def remove_smallest(weight: torch.Tensor, count: int) -> torch.Tensor:
     or infinity, and for a count that leaves nothing.
     """
     _check(weight, count)
-    return _without(weight, *smallest_part(weight, count)) if count else weight
+    return subtract(weight, *smallest_part(weight, count)) if count else weight
 
 
 def smallest_part(weight: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -45,6 +45,10 @@ def smallest_part(weight: torch.Tensor, count: int) -> tuple[torch.Tensor, torch
     Raises `ModelError` as `remove_smallest` does.
     """
     _check(weight, count)
+    if count == 0:
+        rows, columns = weight.shape
+        empty = weight.new_zeros(rows, 0, dtype=torch.float64)
+        return empty, weight.new_zeros(0, columns, dtype=torch.float64)
     gram = smaller_gram(weight)
     vectors = smallest_eigenvectors(gram, count)
     if vectors is None:
@@ -67,7 +71,7 @@ def remove_components(weight: torch.Tensor, components: Sequence[int]) -> torch.
     if wanted[0] == size - len(wanted):
         return remove_smallest(weight, len(wanted))
     places = [size - 1 - number for number in wanted]
-    return _without(weight, *_part(weight, _eigenvectors(smaller_gram(weight), places)))
+    return subtract(weight, *_part(weight, _eigenvectors(smaller_gram(weight), places)))
 
 
 def _check(weight: torch.Tensor, count: int) -> None:
@@ -100,7 +104,7 @@ def _part(weight: torch.Tensor, vectors: torch.Tensor) -> tuple[torch.Tensor, to
     return torch.cat(slabs), vectors.T
 
 
-def _without(weight: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+def subtract(weight: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """Return W − left·right in W's dtype, slab by slab in float64."""
     rest = torch.empty_like(weight)
     for start in range(0, len(weight), SLAB):

@@ -127,10 +127,10 @@ def _marchenko_pastur(
 ) -> tuple[int, float | None]:
     """Keep σ above what the largest of pure noise reaches in 95 of 100 cases.
 
-    σ² > s²·(μ + q·w): s is the noise of one entry, estimated from the median, median σ/√(μ_β·n) with
-    the Marchenko–Pastur law's median μ_β (as in Gavish and Donoho 2014, section III); the edge
-    μ = (√(n−½)+√(m−½))² and the width w = √μ·(1/√(n−½)+1/√(m−½))^(1/3) of its Tracy–Widom law, with
-    the 95 % point q of order 1 (Johnstone 2001; Ma 2012). s²·μ is s²·n·(1+1/√Q)², Q = n/m.
+    σ² > s²·(μ + q·w): s is the noise of one entry, estimated from the median, median σ/√(μ_β·n)
+    with the Marchenko–Pastur law's median μ_β (as in Gavish and Donoho 2014, section III); the edge
+    μ = (√(n−½)+√(m−½))² and the width w = √μ·(1/√(n−½)+1/√(m−½))^(1/3) of its Tracy–Widom law,
+    with the 95 % point q of order 1 (Johnstone 2001; Ma 2012). s²·μ is s²·n·(1+1/√Q)², Q = n/m.
     """
     small, large = min(shape), max(shape)
     noise = float(np.median(s)) / math.sqrt(marchenko_pastur_median(small / large) * large)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from kasa.errors import ModelError, TrainingError
-from kasa.spectral.removal import remove_smallest
+from kasa.spectral.removal import smallest_part, subtract
 from kasa.spectral.spectrum import singular_values
 from kasa.study import Arm
 
@@ -105,9 +105,11 @@ def removing(count: int) -> Iterator[None]:
         raise TrainingError("peft_version", got=peft.__version__, wanted=PEFT_VERSION)
     original = KasaLinearVariant.__dict__["_truncate_base_weight"]
 
-    def truncate(module: Any, _rank: int) -> None:
-        base = module.get_base_layer()
-        base.weight.data = remove_smallest(base.weight.data, count)
+    def truncate(module: Any, _rank: int) -> tuple[Tensor, Tensor]:
+        weight = module.get_base_layer().weight
+        left, right = smallest_part(weight.data, count)
+        weight.data = subtract(weight.data, left, right)
+        return left.float(), right.float()  # as PEFT's own does
 
     KasaLinearVariant._truncate_base_weight = staticmethod(truncate)  # noqa: SLF001
     try:
@@ -125,8 +127,9 @@ def regulariser(adapted: nn.Module, num_matrices: int) -> Tensor:
 def guard(adapted: nn.Module, arm: Arm, expected: dict[str, Expectation]) -> dict[str, Any]:
     """Prove that a KaSA run is one, or raise `TrainingError` with the reason.
 
-    Checked: `lora_diag` of length r on every target; ‖W − W'‖_F equal to the removed energy on
-    every target; a regulariser above zero. Returns the figures for result.json.
+    Checked on every target: `lora_diag` of length r; ‖W − W'‖_F equal to the removed energy, and
+    ‖W'‖_F² = ‖W‖_F² − ‖W − W'‖_F², which only taking components *out* fulfils; and a regulariser
+    above zero. Returns the figures for result.json.
     """
     base: nn.Module = _lora_model(adapted).model
     worst = 0.0
@@ -140,7 +143,9 @@ def guard(adapted: nn.Module, arm: Arm, expected: dict[str, Expectation]) -> dic
         scale = float(torch.linalg.vector_norm(expectation.original.double()))
         slack = EXPECTED_CHANGE_RTOL * expectation.change + 1e-6 * scale
         off = abs(change - expectation.change)
-        if not off <= slack:
+        left = float(torch.linalg.vector_norm(now.double()))
+        leak = abs(left**2 + expectation.change**2 - scale**2) / scale if scale else 0.0
+        if not (off <= slack and leak <= slack):
             raise TrainingError(
                 "guard_wrong_change", module=name, got=change, wanted=expectation.change
             )
