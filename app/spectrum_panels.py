@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.components import chart, plain, show_error
-from app.i18n import t, text
+from app.i18n import about_seconds, t, text
 from app.state import store
 from kasa.report.spectrum_plots import (
     MEASURES,
@@ -51,17 +51,17 @@ def show_progress(job_id: str) -> None:
     else:
         last = events[-1]
         elapsed = max(0.0, time.time() - events[0]["time"])
-        left = elapsed / max(1, last["done"]) * (last["total"] - last["done"])
-        known = last["done"] > 0
+        # The share of the work, which follows time better than the count of weights.
+        share = min(1.0, last.get("share", last["done"] / last["total"]))
+        left = elapsed / share * (1 - share) if share else 0.0
         words = t(
             "spectrum.working",
             done=last["done"],
             total=last["total"],
             module=plain(last["module"]),
-            left=text().seconds(left),
+            left=about_seconds(left),
         )
-        share = last["done"] / last["total"]
-        st.progress(share, words if known else t("spectrum.starting"))
+        st.progress(share, words if last["done"] else t("spectrum.starting"))
     if st.button(t("spectrum.stop"), key="spectrum_stop", disabled=job.status == "stopping"):
         store().stop(job_id)
 

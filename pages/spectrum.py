@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import drafts, state
-from app.components import model_name, next_step, page_header
+from app.components import model_name, next_step, page_header, show_error
 from app.i18n import t
 from app.spectrum_cuts import show_curves
 from app.spectrum_panels import (
@@ -16,6 +16,7 @@ from app.spectrum_panels import (
     show_progress,
     spectra_of,
 )
+from kasa.errors import KasaError
 from kasa.model.source import ModelSource, resolve_model
 from kasa.runs.records import RunRecord
 from kasa.spectral.spectrum import SPECTRA_FILE, spectrum_key
@@ -34,9 +35,14 @@ def offer_start(source: ModelSource, job: RunRecord | None) -> None:
         st.rerun()
 
 
-def show_result(job: RunRecord) -> None:
-    """Show the finished job's spectra."""
-    spectra = spectra_of(str(job.folder / SPECTRA_FILE))
+def show_result(source: ModelSource, job: RunRecord) -> None:
+    """Show the finished job's spectra; files that cannot be read are made anew."""
+    try:
+        spectra = spectra_of(str(job.folder / SPECTRA_FILE))
+    except KasaError as error:
+        show_error(error)
+        offer_start(source, job)
+        return
     options = show_grid(spectra)
     show_curves(choose(spectra), options)
     result = store.result(job.id) or {"measured": {"analyse_seconds": 0.0}}
@@ -52,7 +58,7 @@ job = store.latest(spectrum_key(source))
 if job is not None and job.active:
     show_progress(job.id)
 elif job is not None and job.status == "finished" and (job.folder / SPECTRA_FILE).is_file():
-    show_result(job)
+    show_result(source, job)
 else:
     offer_start(source, job)
 next_step("shell.next.data", "pages/data.py")

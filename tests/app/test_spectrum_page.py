@@ -18,7 +18,7 @@ from kasa.runs.files import write_json
 from kasa.runs.job import Job
 from kasa.runs.records import RunRecord
 from kasa.runs.store import Store
-from kasa.spectral.spectrum import spectrum_key
+from kasa.spectral.spectrum import SPECTRA_FILE, spectrum_key
 from kasa.spectral.truncation import CRITERIA
 from kasa.study import DataSpec, Study
 from tests.known_answers import bert_tensors, write_model
@@ -118,6 +118,14 @@ def test_an_ended_job_says_why_and_can_be_started_again(
     app = open_page(folder)
     assert len(app.get(element)) == 1
     assert "spectrum_start" in {button.key for button in app.button}
+
+
+def test_damaged_spectra_are_said_and_can_be_computed_again(folder: Path) -> None:
+    job = ended_job(folder, "finished")
+    (job.folder / SPECTRA_FILE).write_bytes(b"PK cut off")
+    app = open_page(folder)
+    assert "cannot be read" in app.error[0].value.replace("\\", "")
+    assert {"spectrum_start", "next_step"} <= {button.key for button in app.button}
 
 
 @pytest.mark.parametrize("lang", ["ja", "en"])
