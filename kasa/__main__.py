@@ -7,6 +7,7 @@ say what happened, the likely cause, and what to do.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -64,6 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
         if os.environ.get("KASA_HUB") != "1":
             os.environ.setdefault(name, "1")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console without a letter is no error
+            stream.reconfigure(errors="backslashreplace")
     args = parser().parse_args(arguments)
     try:
         answer: dict[str, Any] = commands.VERBS[args.verb](args)
@@ -74,7 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(commands.say(args, "cli.interrupted"), file=sys.stderr)
         return 130
     if args.json:
-        print(json.dumps(answer, ensure_ascii=False))
+        unicode = (sys.stdout.encoding or "").lower().replace("-", "") in {"utf8", "utf16"}
+        print(json.dumps(answer, ensure_ascii=not unicode))
     return int(answer.pop("exit_code", 0))
 
 

@@ -199,7 +199,9 @@ def _resumable(store: Store, study: Study) -> str | None:
     if study_id is None:
         return None
     now = _source(study.model).sha256
-    then = {each.conditions["model_sha256"] for each in store.finished_runs(study_id)}
+    done = [each.id for each in store.runs(study_id) if store.has_result(each.id)]
+    results = [store.result(run_id) for run_id in done]
+    then = {each["conditions"]["model_sha256"] for each in results if each is not None}
     return study_id if then <= {now} else None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import tomli_w
 
+from kasa.checks import build, check, check_types, refuse_unknown
 from kasa.errors import StudyError
 
 METHODS = ("kasa", "lora", "frozen_head", "tfidf")
@@ -22,18 +24,8 @@ TUNED_METHODS = ("kasa", "lora")
 METRICS = ("accuracy", "macro_f1")
 
 
-def check(*, condition: bool, name: str, got: object, wanted: str) -> None:
-    """Raise `StudyError` with the setting's name, what was got and what is wanted."""
-    if not condition:
-        raise StudyError("bad_setting", name=name, got=repr(got), wanted=wanted)
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _real(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _all_differ(values: tuple[object, ...]) -> bool:
+    return len(set(values)) == len(values)
 
 
 @dataclass(frozen=True)
@@ -57,7 +49,7 @@ class Arm:
 
     def __post_init__(self) -> None:
         """Check every setting."""
-        object.__setattr__(self, "target_modules", tuple(self.target_modules))
+        check_types(self, "arms")
         check(
             condition=self.method in METHODS,
             name="arms.method",
@@ -65,29 +57,27 @@ class Arm:
             wanted=" | ".join(METHODS),
         )
         check(
-            condition=_whole(self.rank) and 1 <= self.rank <= 1024,
+            condition=1 <= self.rank <= 1024,
             name="arms.rank",
             got=self.rank,
             wanted="1 … 1024",
         )
         check(
-            condition=self.alpha is None or (_real(self.alpha) and self.alpha > 0),
+            condition=self.alpha is None or self.alpha > 0,
             name="arms.alpha",
             got=self.alpha,
             wanted="> 0",
         )
         removed = self.removed_components
         check(
-            condition=removed is None or (_whole(removed) and removed >= 0),
+            condition=removed is None or removed >= 0,
             name="arms.removed_components",
             got=removed,
             wanted=">= 0",
         )
         for name in ("beta", "gamma"):
             value = getattr(self, name)
-            check(
-                condition=_real(value) and value >= 0, name=f"arms.{name}", got=value, wanted=">= 0"
-            )
+            check(condition=value >= 0, name=f"arms.{name}", got=value, wanted=">= 0")
 
     @property
     def scale_alpha(self) -> float:
@@ -119,6 +109,10 @@ class DataSpec:
     label: str
     split: str | None = None
     sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check that every setting is text."""
+        check_types(self, "data")
 
     @property
     def chosen(self) -> bool:
@@ -158,6 +152,7 @@ class Protocol:
 
     def __post_init__(self) -> None:
         """Fill in the profile's values and check every setting."""
+        check_types(self, "protocol")
         check(
             condition=self.profile in PROFILES,
             name="protocol.profile",
@@ -165,24 +160,29 @@ class Protocol:
             wanted=" | ".join(PROFILES),
         )
         preset = PROFILES[self.profile]
-        object.__setattr__(self, "seeds", tuple(self.seeds) or preset["seeds"])
-        rates = tuple(self.learning_rates) or preset["learning_rates"]
+        object.__setattr__(self, "seeds", self.seeds or preset["seeds"])
+        rates = self.learning_rates or preset["learning_rates"]
         object.__setattr__(self, "learning_rates", tuple(float(rate) for rate in rates))
         object.__setattr__(self, "epochs", self.epochs or preset["epochs"])
         self._check()
 
     def _check(self) -> None:
         rules: list[tuple[str, bool, str]] = [
-            ("seeds", all(_whole(s) and s >= 0 for s in self.seeds), "whole numbers >= 0"),
-            ("seeds", len(set(self.seeds)) == len(self.seeds), "different numbers"),
+            ("seeds", all(seed >= 0 for seed in self.seeds), "whole numbers >= 0"),
+            ("seeds", _all_differ(self.seeds), "different numbers"),
             (
                 "learning_rates",
                 all(0 < rate < 1 for rate in self.learning_rates),
                 "between 0 and 1",
             ),
-            ("epochs", _whole(self.epochs) and 1 <= self.epochs <= 1000, "1 … 1000"),
-            ("batch_size", _whole(self.batch_size) and 1 <= self.batch_size <= 1024, "1 … 1024"),
-            ("max_length", _whole(self.max_length) and 8 <= self.max_length <= 8192, "8 … 8192"),
+            (
+                "learning_rates",
+                len(set(self.learning_rates)) == len(self.learning_rates),
+                "different",
+            ),
+            ("epochs", 1 <= self.epochs <= 1000, "1 … 1000"),
+            ("batch_size", 1 <= self.batch_size <= 1024, "1 … 1024"),
+            ("max_length", 8 <= self.max_length <= 8192, "8 … 8192"),
             ("validation_fraction", 0 < self.validation_fraction < 1, "between 0 and 1"),
             ("test_fraction", 0 < self.test_fraction < 1, "between 0 and 1"),
             (
@@ -190,7 +190,7 @@ class Protocol:
                 self.validation_fraction + self.test_fraction < 0.9,
                 "together with validation_fraction below 0.9",
             ),
-            ("split_seed", _whole(self.split_seed) and self.split_seed >= 0, ">= 0"),
+            ("split_seed", self.split_seed >= 0, ">= 0"),
             ("equivalence_margin", 0 <= self.equivalence_margin < 1, "between 0 and 1"),
         ]
         for name, good, wanted in rules:
@@ -209,6 +209,7 @@ class Gates:
 
     def __post_init__(self) -> None:
         """Check every gate."""
+        check_types(self, "gates")
         check(
             condition=self.metric in METRICS,
             name="gates.metric",
@@ -217,7 +218,7 @@ class Gates:
         )
         for gate in fields(self)[1:]:
             value = getattr(self, gate.name)
-            good = value is None or (_real(value) and value > 0)
+            good = value is None or value > 0
             check(condition=good, name=f"gates.{gate.name}", got=value, wanted="> 0")
         good = self.metric_min is None or self.metric_min <= 1
         check(condition=good, name="gates.metric_min", got=self.metric_min, wanted="<= 1")
@@ -232,11 +233,12 @@ class Prices:
 
     def __post_init__(self) -> None:
         """Check the price and the currency's form."""
-        good = len(self.currency) == 3 and self.currency.isalpha() and self.currency.isupper()
+        check_types(self, "prices")
+        good = re.fullmatch("[A-Z]{3}", self.currency) is not None
         check(condition=good, name="prices.currency", got=self.currency, wanted="JPY, USD, EUR, …")
         price = self.machine_per_hour
         check(
-            condition=_real(price) and price >= 0,
+            condition=price >= 0,
             name="prices.machine_per_hour",
             got=price,
             wanted=">= 0",
@@ -260,12 +262,14 @@ class Study:
 
     def __post_init__(self) -> None:
         """Check that there are arms and that no two are the same."""
+        check_types(self, "")
         object.__setattr__(self, "arms", tuple(self.arms))
         check(condition=bool(self.arms), name="arms", got=[], wanted="at least one [[arms]]")
-        different = len(set(self.arms)) == len(self.arms)
+        different = _all_differ(self.arms)
         slugs = [arm.slug for arm in self.arms]
         check(condition=different, name="arms", got=slugs, wanted="arms that differ")
         check(condition=bool(self.title.strip()), name="title", got=self.title, wanted="some text")
+        check(condition=bool(self.model.strip()), name="model", got=self.model, wanted="a model")
 
     def arm_names(self) -> tuple[str, ...]:
         """Return a unique short name per arm, in order: kasa-r8, lora-r8, kasa-r8-2."""
@@ -299,19 +303,21 @@ class Study:
 
 def study_from_dict(record: dict[str, Any]) -> Study:
     """Build a study from a TOML or JSON document; unknown and missing keys raise `StudyError`."""
-    _known(record, Study, "")
+    refuse_unknown(record, Study, "")
     if "data" not in record:
         raise StudyError("missing_setting", name="data")
     parts: dict[str, Any] = {
         "title": record.get("title", ""),
         "model": record.get("model", "embedded"),
-        "data": _build(DataSpec, record["data"], "data"),
+        "data": build(DataSpec, record["data"], "data"),
     }
     for name, kind in (("protocol", Protocol), ("gates", Gates), ("prices", Prices)):
         if name in record:
-            parts[name] = _build(kind, record[name], name)
+            parts[name] = build(kind, record[name], name)
     if "arms" in record:
-        parts["arms"] = tuple(_build(Arm, arm, "arms") for arm in record["arms"])
+        listed = isinstance(record["arms"], list)
+        check(condition=listed, name="arms", got=record["arms"], wanted="[[arms]] tables")
+        parts["arms"] = tuple(build(Arm, arm, "arms") for arm in record["arms"])
     return Study(**parts)
 
 
@@ -319,7 +325,7 @@ def load_study(path: Path) -> Study:
     """Read a study file; a relative data path starts at the file's folder, then the working one."""
     try:
         record = tomllib.loads(path.read_text("utf-8-sig"))
-    except FileNotFoundError as error:
+    except OSError as error:
         raise StudyError("file_not_found", path=str(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StudyError("not_toml", path=str(path), detail=str(error)) from error
@@ -329,25 +335,6 @@ def load_study(path: Path) -> Study:
         if candidate.is_file():
             return replace(study, data=replace(study.data, path=str(candidate.resolve())))
     raise StudyError("data_not_found", path=study.data.path, folder=str(path.parent))
-
-
-def _build(kind: type[Any], record: object, name: str) -> Any:
-    if not isinstance(record, dict):
-        raise StudyError("bad_setting", name=name, got=repr(record), wanted="a table")
-    _known(record, kind, name)
-    try:
-        return kind(**record)
-    except TypeError as error:
-        required = [f.name for f in fields(kind) if f.name not in record]
-        raise StudyError("missing_setting", name=f"{name}.{required[0]}") from error
-
-
-def _known(record: dict[str, Any], kind: type[Any], name: str) -> None:
-    wanted = [f.name for f in fields(kind)]
-    for key in record:
-        if key not in wanted:
-            full = f"{name}.{key}" if name else key
-            raise StudyError("unknown_setting", name=full, wanted=", ".join(wanted))
 
 
 def _without_none(value: Any) -> Any:

@@ -6,6 +6,7 @@ part of a key, so `kasa/locale/errors/ja.toml` holds `errors.*`. Values are fill
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass
 from datetime import datetime
@@ -65,30 +66,39 @@ class Translator:
 
     def number(self, value: float, digits: int = 0) -> str:
         """Return `value` with thousands separators and exactly `digits` decimals."""
+        value = round(value, digits) or 0  # without the sign of a zero
         pattern = "#,##0" + ("." + "0" * digits if digits else "")
         return numbers.format_decimal(value, format=pattern, locale=self.locale)
 
     def percent(self, fraction: float, digits: int = 1) -> str:
         """Return a fraction as per cent, for example 0.8812 as 88.1%."""
+        fraction = round(fraction, digits + 2) or 0
         pattern = "#,##0" + ("." + "0" * digits if digits else "") + "%"
         return numbers.format_percent(fraction, format=pattern, locale=self.locale)
 
     def points(self, fraction: float, digits: int = 1) -> str:
         """Return a difference of two fractions in signed percentage points, without the unit."""
         pattern = "+#,##0.{0};-#,##0.{0}".format("0" * digits)
-        return numbers.format_decimal(100 * fraction, format=pattern, locale=self.locale)
+        value = round(100 * fraction, digits) or 0
+        return numbers.format_decimal(value, format=pattern, locale=self.locale)
 
     def money(self, amount: float, currency: str) -> str:
-        """Return an amount in its currency's own style; small amounts keep two digits."""
+        """Return an amount in its currency's own style; small ones keep the digits that count."""
+        if 0 < abs(amount) < 0.01:
+            digits = math.ceil(-math.log10(abs(amount)))
+            pattern = "¤0." + "0" * digits
+            return numbers.format_currency(
+                amount, currency, pattern, locale=self.locale, currency_digits=False
+            )
         small = 0 < abs(amount) < 10
         return numbers.format_currency(
             amount, currency, locale=self.locale, currency_digits=not small
         )
 
     def seconds(self, value: float) -> str:
-        """Return a duration as people say it: 8.3 s, 2 min 5 s, 1 h 12 min (seconds in)."""
-        if value < 60:
-            return self.unit(value, "second", 1 if value < 10 else 0)
+        """Return a duration as people say it: 8.3 sec, 2 min 5 sec, 1 hr 12 min (seconds in)."""
+        if round(value) < 60:
+            return self.unit(value, "second", 1 if round(value, 1) < 10 else 0)
         minutes, rest = divmod(round(value), 60)
         if minutes < 60:
             return f"{self.unit(minutes, 'minute')} {self.unit(rest, 'second')}"
@@ -105,7 +115,7 @@ class Translator:
 
     def bytes(self, value: float) -> str:
         """Return bytes as MB or GB (powers of ten), for example 512 MB or 1.3 GB."""
-        if value < 1e9:
+        if round(value / 1e6) < 1000:
             return f"{self.number(value / 1e6, 1 if value < 1e7 else 0)} MB"
         return f"{self.number(value / 1e9, 1)} GB"
 

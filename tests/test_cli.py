@@ -176,7 +176,6 @@ def on_a_narrow_console(*arguments: str | Path) -> subprocess.CompletedProcess[b
     )
 
 
-@pytest.mark.xfail(strict=True, reason="kasa/__main__.py prints what the console cannot encode")
 def test_letters_that_the_console_lacks_do_not_end_a_command(
     workspace: Path, tmp_path: Path
 ) -> None:

@@ -472,6 +472,17 @@ def test_a_damaged_result_is_explained(store: Store, started: str) -> None:
     assert code_of(lambda: store.finished_runs(started)) == "file_damaged"
 
 
+@pytest.mark.parametrize("name", ["result.json", "predictions.csv", None])
+def test_a_finished_run_starts_again_only_where_its_result_is_gone(
+    store: Store, started: str, name: str | None
+) -> None:
+    run, _ = one_finished(store, started)
+    if name:
+        (run.folder / name).unlink()
+    store.retry(run.id)
+    assert store.run(run.id).status == ("queued" if name else "finished")
+
+
 # -- settings, datasets, and the file below -----------------------------------------------------
 
 

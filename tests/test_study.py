@@ -229,9 +229,6 @@ WRONG: list[tuple[str, object]] = [
     ("prices.machine_per_hour", -1),
     ("prices.machine_per_hour", "350"),
     ("data", "notes.csv"),
-]
-# Refused with another name, accepted, or an error that no user should see: kasa/study.py.
-NOT_YET_REFUSED: list[tuple[str, object]] = [
     ("title", 3),
     ("model", 3),
     ("model", ""),
@@ -255,11 +252,6 @@ NOT_YET_REFUSED: list[tuple[str, object]] = [
     ("data.path", 3),
     ("data.text", 3),
 ]
-REASON = "kasa/study.py does not refuse this by name yet"
-LATER = [
-    pytest.param(*case, marks=pytest.mark.xfail(strict=True, reason=REASON))
-    for case in NOT_YET_REFUSED
-]
 
 
 def with_setting(name: str, value: object) -> dict[str, Any]:
@@ -271,7 +263,7 @@ def with_setting(name: str, value: object) -> dict[str, Any]:
     return LEAST | {table: LEAST.get(table, {}) | {key: value}}
 
 
-@pytest.mark.parametrize(("name", "value"), [*WRONG, *LATER])
+@pytest.mark.parametrize(("name", "value"), WRONG)
 def test_a_wrong_setting_is_refused_with_got_and_wanted(name: str, value: object) -> None:
     error = refused(with_setting(name, value))
     assert error.code == "bad_setting"
@@ -431,6 +423,5 @@ def test_data_that_is_not_there_is_named_with_the_folder(tmp_path: Path) -> None
         assert error.values["folder"] == str(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="kasa/study.py lets IsADirectoryError through")
 def test_a_folder_is_no_study_file(tmp_path: Path) -> None:
     assert load_error(tmp_path).code in {"file_not_found", "not_toml"}

@@ -368,18 +368,28 @@ class Store:
             self.stop(run.id)
 
     def retry(self, run_id: str) -> None:
-        """Queue an ended, unfinished run again from its start; its log is kept, its events not."""
+        """Queue an ended run without a result again from its start; the log stays."""
+        lost_result = self.run(run_id).status == "finished" and not self.has_result(run_id)
         with self.connect(exclusive=True) as db:
             position = _next_position(db)
             changed = db.execute(
                 # OR IGNORE: another job with the same key may be active by now.
                 "UPDATE OR IGNORE runs SET status = 'queued', error = NULL, pid = NULL,"
                 " pid_created = NULL, started_at = NULL, finished_at = NULL, position = ?"
-                " WHERE id = ? AND status IN ('failed', 'cancelled', 'lost')",
-                (position, run_id),
+                " WHERE id = ? AND (status IN ('failed', 'cancelled', 'lost')"
+                " OR (status = 'finished' AND ?))",
+                (position, run_id, lost_result),
             ).rowcount
             if changed:
                 (self.run_folder(run_id) / "events.jsonl").unlink(missing_ok=True)
+
+    def has_result(self, run_id: str) -> bool:
+        """Say whether a run's result and predictions are there and whole."""
+        try:
+            whole = self.result(run_id) is not None
+        except StoreError:
+            return False
+        return whole and (self.run_folder(run_id) / "predictions.csv").is_file()
 
     def result(self, run_id: str) -> dict[str, Any] | None:
         """Return result.json: asked, measured, conditions; None until the run is finished."""

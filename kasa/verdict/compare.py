@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kasa.checks import check
 from kasa.errors import StudyError
 from kasa.runs.records import FinishedRun
-from kasa.study import METRICS, check
+from kasa.study import METRICS
 
 LEVEL = 0.95
 DRAWS_AT_ONCE = 4_000_000

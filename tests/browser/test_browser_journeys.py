@@ -72,13 +72,13 @@ def compute_spectra(visitor: Visitor) -> None:
     expect(visitor.page.locator(".js-plotly-plot")).to_have_count(3)
 
 
-def quick_settings(visitor: Visitor) -> None:
-    """Choose the quick profile, one rate and one pass, so that the test is a short one."""
+def quick_settings(visitor: Visitor, epochs: int) -> None:
+    """Choose the quick profile, one rate and few passes, so that the test is a short one."""
     visitor.key("profile").get_by_role("radio").first.click()
     visitor.settle()
     visitor.key("advanced").locator("summary").click()
     take_out(visitor, "rates_quick", "0.001")
-    visitor.fill("epochs_quick", "1")
+    visitor.fill("epochs_quick", str(epochs))
 
 
 def take_out(visitor: Visitor, key: str, name: str) -> None:
@@ -154,7 +154,7 @@ def test_the_english_sample_from_home_to_the_meeting(
     visitor.key("data_test_share").get_by_role("slider").press("ArrowRight")
     expect(visitor.key("data_save")).to_be_visible()
     visitor.click("data_save").click("next_step").title(EN.titles["experiment"])
-    quick_settings(visitor)
+    quick_settings(visitor, epochs=1)
     visitor.click("estimate")
     expect(visitor.page.get_by_test_id("stMetricValue")).to_have_count(3, timeout=200_000)
     run_to_the_end(visitor, studio, EN)
@@ -194,7 +194,7 @@ def test_a_japanese_file_of_ones_own_from_home_to_the_meeting(
     # KaSA and the frozen base stay out, so that this second journey is short.
     for name in ("KaSA", "ベースモデル固定＋線形分類器"):
         take_out(visitor, "arms", name)
-    quick_settings(visitor)
+    quick_settings(visitor, epochs=12)  # steps enough to be seen at work
     run_to_the_end(visitor, studio, JA)
     visitor.click("next_step").title(JA.titles["results"])
     expect(visitor.key("headline")).to_contain_text(JA.headline)
