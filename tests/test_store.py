@@ -336,7 +336,7 @@ def test_a_retried_run_begins_anew_behind_the_others(store: Store, started: str,
     assert (first.folder / "log.txt").read_text("utf-8") == "what happened"
 
 
-@pytest.mark.parametrize("status", ["queued", "running", "stopping", "finished"])
+@pytest.mark.parametrize("status", ["queued", "running", "stopping"])
 def test_only_what_ended_without_a_result_is_retried(
     store: Store, started: str, status: str
 ) -> None:
@@ -404,11 +404,10 @@ def test_a_hostile_id_reaches_nothing(store: Store, started: str, tmp_path: Path
     for hostile in [*HOSTILE_IDS, str(tmp_path)]:
         for action in (store.study, store.rows, store.delete_study, store.start_study):
             assert code_of(lambda do=action, name=hostile: do(name)) == "no_such_study"
-        for action in (store.run, store.result, store.events, store.run_folder):
+        for action in (store.run, store.result, store.events, store.run_folder, store.retry):
             assert code_of(lambda do=action, name=hostile: do(name)) == "no_such_run"
         assert store.runs(hostile) == store.finished_runs(hostile) == []
         store.stop(hostile)
-        store.retry(hostile)
         store.mark(hostile, "failed")
         assert files_below(tmp_path) == before
     assert states(store, started) == ["finished"] * 4
