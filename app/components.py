@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -88,6 +88,18 @@ def chart(figure: go.Figure, key: str, **options: Any) -> object:
     return st.plotly_chart(
         figure, width="stretch", theme=None, config=PLOT_CONFIG, key=key, **options
     )
+
+
+def refresh(draw: Callable[..., None], every: float | None, *arguments: Any) -> None:
+    """Draw a part of the page anew every so many seconds; a failure there is said in its place."""
+
+    def part() -> None:
+        try:
+            draw(*arguments)
+        except KasaError as error:
+            show_error(error)
+
+    st.fragment(part, run_every=every)()
 
 
 def status_badge(status: str) -> str:

@@ -144,7 +144,9 @@ def show_split(prepared: PreparedRows) -> None:
     if size < SMALL_TEST:
         step = text().number(100 / size, 1)
         st.info(t("data_page.small_test", count=text().number(size), step=step))
-    chart(balance_chart(class_balance(prepared.rows)), key="data_balance")
+    chart(
+        balance_chart(class_balance(prepared.rows)), key="data_balance", alt=t("data_page.balance")
+    )
 
 
 def balance_chart(balance: pd.DataFrame) -> go.Figure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import plain, show_error
+from app.components import plain, refresh, show_error
 from app.i18n import about_seconds, t, text
 from app.state import store
 from kasa.report.labels import arm_labels
@@ -35,7 +35,7 @@ def estimate_panel(study: Study) -> None:
         return
     record = store().latest(probe_key(study))
     if record is not None and record.active:
-        st.fragment(waiting_estimate, run_every=1.0)(record.id)
+        refresh(waiting_estimate, 1.0, record.id)
         return
     st.markdown(t("experiment.estimate.lead"))
     if record is not None and record.error is not None:

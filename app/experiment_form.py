@@ -5,10 +5,12 @@ Requirements and prices have a module of their own, because a started study may 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.components import number_field, whole_field
 from app.i18n import t, text
@@ -112,17 +114,9 @@ def _advanced_arms(study: Study) -> tuple[Arm, ...]:
     return tuple(changed)
 
 
-def _kasa_settings(arm: Arm, columns: Any, key: str, rank: int) -> dict[str, Any]:
-    follows = arm.removed_components is None
-    removed = whole_field(
-        columns[0],
-        t("experiment.advanced.removed"),
-        rank if arm.removed_components is None else arm.removed_components,
-        (0, 1024),
-        # A removal that follows the rank must show the new rank.
-        f"removed_{key}_{rank if follows else 'own'}",
-        help=t("experiment.advanced.removed_help"),
-    )
+def _kasa_settings(
+    arm: Arm, columns: Sequence[DeltaGenerator], key: str, rank: int
+) -> dict[str, Any]:
     weights = {
         name: number_field(
             column,
@@ -135,41 +129,43 @@ def _kasa_settings(arm: Arm, columns: Any, key: str, rank: int) -> dict[str, Any
         )
         for column, (name, letter) in zip(columns[1:], PENALTIES.items(), strict=False)
     }
-    own = None if follows and removed == rank else removed
-    return {"removed_components": own} | weights
+    return {"removed_components": _removed(arm, columns[0], key, rank)} | weights
+
+
+def _removed(arm: Arm, column: DeltaGenerator, key: str, rank: int) -> int | None:
+    """Show how much is removed; a plan says it per weight and is only named here."""
+    label = t("experiment.advanced.removed")
+    if arm.plan is not None:
+        name = arm.plan_name or t("experiment.advanced.own_plan")
+        column.text_input(label, name, disabled=True, key=f"plan_{key}")
+        return arm.removed_components
+    follows = arm.removed_components is None
+    removed = whole_field(
+        column,
+        label,
+        rank if arm.removed_components is None else arm.removed_components,
+        (0, 1024),
+        # A removal that follows the rank must show the new rank.
+        f"removed_{key}_{rank if follows else 'own'}",
+        help=t("experiment.advanced.removed_help"),
+    )
+    return None if follows and removed == rank else removed
 
 
 def _advanced_protocol(protocol: Protocol) -> tuple[tuple[float, ...], Protocol]:
     """Return (learning rates, protocol); the rates are empty while none is chosen."""
     st.markdown(f"**{t('experiment.advanced.protocol')}**")
-    suffix = protocol.profile
     rates = st.multiselect(
         t("experiment.advanced.rates"),
         sorted({*RATES, *protocol.learning_rates}),
         default=protocol.learning_rates,
         format_func="{:g}".format,
         help=t("experiment.advanced.rates_help"),
-        key=f"rates_{suffix}",
+        key=f"rates_{protocol.profile}",
         placeholder=t("experiment.advanced.rates_placeholder"),
     )
     columns = st.columns(5)
-    names = {
-        "epochs": (protocol.epochs, (1, 1000), f"epochs_{suffix}"),
-        "seeds": (len(protocol.seeds), (1, 20), f"seeds_{suffix}"),
-        "batch": (protocol.batch_size, (1, 1024), "batch_size"),
-        "length": (protocol.max_length, (8, 8192), "max_length"),
-    }
-    whole = {
-        name: whole_field(
-            column,
-            t(f"experiment.advanced.{name}"),
-            value,
-            bounds,
-            key,
-            help=t(f"experiment.advanced.{name}_help"),
-        )
-        for column, (name, (value, bounds, key)) in zip(columns, names.items(), strict=False)
-    }
+    whole = _whole_settings(protocol, columns)
     margin = number_field(
         columns[4],
         t("experiment.advanced.margin"),
@@ -189,3 +185,25 @@ def _advanced_protocol(protocol: Protocol) -> tuple[tuple[float, ...], Protocol]
         equivalence_margin=round(margin / 100, 6),
     )
     return tuple(sorted(rates)), changed
+
+
+def _whole_settings(protocol: Protocol, columns: Sequence[DeltaGenerator]) -> dict[str, int]:
+    # What a profile brings has its name in the key, so that another profile shows its own.
+    suffix = protocol.profile
+    names = {
+        "epochs": (protocol.epochs, (1, 1000), f"epochs_{suffix}"),
+        "seeds": (len(protocol.seeds), (1, 20), f"seeds_{suffix}"),
+        "batch": (protocol.batch_size, (1, 1024), "batch_size"),
+        "length": (protocol.max_length, (8, 8192), "max_length"),
+    }
+    return {
+        name: whole_field(
+            column,
+            t(f"experiment.advanced.{name}"),
+            value,
+            bounds,
+            key,
+            help=t(f"experiment.advanced.{name}_help"),
+        )
+        for column, (name, (value, bounds, key)) in zip(columns, names.items(), strict=False)
+    }

@@ -39,7 +39,11 @@ def live_runs(study_id: str, seen: str) -> None:
     for run in runs:
         run_line(run, plain(labels[str(run.arm)]), events if run is working else None)
     if working and any("loss" in event for event in events):
-        chart(live_loss(events, str(working.method), text()), key="live_loss")
+        chart(
+            live_loss(events, str(working.method), text()),
+            key="live_loss",
+            alt=t("experiment.live.caption"),
+        )
         st.caption(t("experiment.live.caption"))
 
 

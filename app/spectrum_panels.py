@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from app.components import chart, plain, show_error
+from app.components import chart, number_field, plain, show_error, whole_field
 from app.i18n import about_seconds, t, text
 from app.state import store
 from kasa.report.spectrum_plots import (
@@ -38,7 +39,6 @@ def spectra_of(path: str) -> list[Spectrum]:
     return load_spectra(Path(path))
 
 
-@st.fragment(run_every=1)
 def show_progress(job_id: str) -> None:
     """Show the running job until it ends, then draw the whole page again."""
     job = store().run(job_id)
@@ -85,35 +85,8 @@ def show_grid(spectra: Sequence[Spectrum]) -> Options:
         format_func=titles.__getitem__,
         key="spectrum_measure",
     )
-    largest = max(s.singular_values.size for s in spectra) - 1
-    removed = sides[1].number_input(
-        t("spectrum.removed"),
-        min_value=0,
-        max_value=max(1, largest),
-        value=min(8, max(1, largest)),
-        key="spectrum_r",
-        help=t("spectrum.removed_help"),
-    )
-    tau = sides[2].number_input(
-        t("spectrum.tau"),
-        min_value=1.0,
-        max_value=100.0,
-        value=99.0,
-        step=0.5,
-        format="%.1f",
-        key="spectrum_tau",
-        help=t("spectrum.tau_help"),
-    )
-    share = sides[3].number_input(
-        t("spectrum.share"),
-        min_value=0.0,
-        max_value=99.0,
-        value=10.0,
-        step=1.0,
-        format="%.1f",
-        key="spectrum_share",
-        help=t("spectrum.share_help"),
-    )
+    options = choose_options(spectra, sides[1:])
+    removed = options.removed_components
     shown = in_grid(spectra)
     st.markdown(grid_sentence(shown, measure, removed))
     st.caption(t(f"spectral.measure.{measure}.about", count=removed))
@@ -132,7 +105,37 @@ def show_grid(spectra: Sequence[Spectrum]) -> Options:
     outside = [s.kind for s in spectra if s not in shown]
     if outside:
         st.caption(t("spectrum.outside", names=plain(", ".join(outside))))
-    return Options(removed_components=removed, tau=tau / 100, share=share / 100)
+    return options
+
+
+def choose_options(spectra: Sequence[Spectrum], sides: Sequence[DeltaGenerator]) -> Options:
+    """Show what the criteria can be told: components, energy and share."""
+    largest = max(1, max(s.singular_values.size for s in spectra) - 1)
+    removed = whole_field(
+        sides[0],
+        t("spectrum.removed"),
+        min(8, largest),
+        (0, largest),
+        "spectrum_r",
+        help=t("spectrum.removed_help"),
+    )
+    percent = {
+        name: number_field(
+            side,
+            t(f"spectrum.{name}"),
+            start,
+            bounds,
+            f"spectrum_{name}",
+            step=step,
+            help=t(f"spectrum.{name}_help"),
+        )
+        for side, (name, start, bounds, step) in zip(
+            sides[1:],
+            (("tau", 99.0, (1.0, 100.0), 0.5), ("share", 10.0, (0.0, 99.0), 1.0)),
+            strict=True,
+        )
+    }
+    return Options(removed, percent["tau"] / 100, percent["share"] / 100)
 
 
 def grid_sentence(shown: Sequence[Spectrum], measure: str, removed: int) -> str:

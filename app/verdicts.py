@@ -74,4 +74,4 @@ def show_gates(evidence: Evidence) -> None:
 def show_chart(shown: Chart, key: str) -> None:
     """Show a chart below its title and the sentence on how to read it."""
     st.markdown(f"**{plain(shown.title)}**  \n{plain(shown.note)}")
-    chart(shown.figure, key)
+    chart(shown.figure, key, alt=f"{shown.title}. {shown.note}")

@@ -16,7 +16,7 @@ from typing import Any
 
 import tomli_w
 
-from kasa.checks import build, check, check_types, refuse_unknown
+from kasa.checks import build, check, check_types, is_whole, refuse_unknown
 from kasa.errors import StudyError
 
 METHODS = ("kasa", "lora", "frozen_head", "tfidf")
@@ -34,7 +34,8 @@ class Arm:
 
     `rank` is the adapter rank r; `alpha` scales ΔW by alpha/r and defaults to 2r;
     `removed_components` is KaSA's number of deleted singular triplets per matrix and defaults to r
-    (paper), with 0 a control;
+    (paper), with 0 a control; a truncation `plan` says it per weight (module name -> number)
+    instead, weights that it does not name losing nothing, and `plan_name` says how it was made;
     `beta` and `gamma` weigh the two regularisers *averaged over the adapted matrices*.
     `target_modules` names the adapted linear layers; empty means the architecture's usual q and v.
     """
@@ -46,6 +47,8 @@ class Arm:
     beta: float = 1e-4
     gamma: float = 1e-3
     target_modules: tuple[str, ...] = ()
+    plan: dict[str, int] | None = field(default=None, hash=False)
+    plan_name: str | None = None
 
     def __post_init__(self) -> None:
         """Check every setting."""
@@ -75,6 +78,10 @@ class Arm:
             got=removed,
             wanted=">= 0",
         )
+        plan = {} if self.plan is None else self.plan
+        good = isinstance(plan, dict) and all(is_whole(n) and n >= 0 for n in plan.values())
+        wanted = "module name = number >= 0"
+        check(condition=good, name="arms.plan", got=self.plan, wanted=wanted)
         for name in ("beta", "gamma"):
             value = getattr(self, name)
             check(condition=value >= 0, name=f"arms.{name}", got=value, wanted=">= 0")
@@ -86,8 +93,18 @@ class Arm:
 
     @property
     def components_to_remove(self) -> int:
-        """Singular triplets that KaSA deletes per matrix: r unless it was set."""
+        """Singular triplets that KaSA deletes per matrix without a plan: r unless it was set."""
         return self.rank if self.removed_components is None else self.removed_components
+
+    def removed_from(self, module: str) -> int:
+        """Return how many singular triplets KaSA deletes from one weight.
+
+        A plan names weights as the model's files do; a loaded model may lack their first parts.
+        """
+        if self.plan is None:
+            return self.components_to_remove
+        names = (name for name in self.plan if name == module or name.endswith(f".{module}"))
+        return self.plan.get(next(names, module), 0)
 
     @property
     def tuned(self) -> bool:
@@ -97,7 +114,9 @@ class Arm:
     @property
     def slug(self) -> str:
         """A short name for files and tables, for example kasa-r8."""
-        return f"{self.method}-r{self.rank}" if self.tuned else self.method
+        if not self.tuned:
+            return self.method
+        return f"{self.method}-r{self.rank}" + ("-plan" if self.plan is not None else "")
 
 
 @dataclass(frozen=True)

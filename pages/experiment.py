@@ -8,7 +8,15 @@ from pathlib import Path
 import streamlit as st
 
 from app import drafts, state
-from app.components import empty_state, model_name, next_step, page_header, plain, show_error
+from app.components import (
+    empty_state,
+    model_name,
+    next_step,
+    page_header,
+    plain,
+    refresh,
+    show_error,
+)
 from app.estimate_panel import estimate_panel, stop_estimate
 from app.experiment_form import profile_words, study_form
 from app.i18n import t, text
@@ -83,7 +91,7 @@ def started_page(record: StudyRecord) -> None:
     active = any(run.active for run in runs)
     if active:
         st.info(t("experiment.live.background"), icon=":material/info:")
-    st.fragment(live_runs, run_every=1.0 if active else None)(record.id, signature(runs))
+    refresh(live_runs, 1.0 if active else None, record.id, signature(runs))
     with st.container(horizontal=True):
         buttons(record, runs)
     with st.expander(t("experiment.settings.title"), key="settings"):

@@ -1,7 +1,7 @@
 import streamlit as st
 
 from app import state
-from app.components import empty_state, next_step, page_header, plain, run_progress
+from app.components import empty_state, next_step, page_header, plain, refresh, run_progress
 from app.evidence import current_evidence
 from app.i18n import t, text
 from app.verdicts import show_chart, show_gates, show_headline, show_table, transposed
@@ -18,7 +18,6 @@ from kasa.report.sections import (
 from kasa.verdict.evidence import Evidence
 
 
-@st.fragment(run_every=2)
 def watch(study_id: str, seen: int) -> None:
     """Show the runs under way; a run that ends redraws the page."""
     runs = state.store().runs(study_id)
@@ -124,7 +123,7 @@ def main() -> None:
         empty_state(t("results.nothing_finished"), button, "pages/experiment.py")
     if evidence.active:
         st.subheader(t("results.under_way"), anchor=False)
-        watch(evidence.record.id, len(evidence.active))
+        refresh(watch, 2.0, evidence.record.id, len(evidence.active))
     show_failures(evidence)
     if evidence.summaries:
         next_step("shell.next.report", "pages/report.py")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import drafts, state
-from app.components import model_name, next_step, page_header, show_error
+from app.components import model_name, next_step, page_header, refresh, show_error
 from app.i18n import t
 from app.spectrum_cuts import show_curves
 from app.spectrum_panels import (
@@ -56,7 +56,7 @@ st.caption(t("spectrum.model", model=model_name(model)))
 source = resolve_model(model, hub_access=store.hub_access())
 job = store.latest(spectrum_key(source))
 if job is not None and job.active:
-    show_progress(job.id)
+    refresh(show_progress, 1.0, job.id)
 elif job is not None and job.status == "finished" and (job.folder / SPECTRA_FILE).is_file():
     show_result(source, job)
 else:

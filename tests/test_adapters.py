@@ -211,7 +211,7 @@ PEFTS_OWN = KasaLinearVariant.__dict__["_truncate_base_weight"]
 
 
 def test_pefts_function_is_back_after_the_block() -> None:
-    with adapters.removing(3):
+    with adapters.removing({}):
         assert KasaLinearVariant.__dict__["_truncate_base_weight"] is not PEFTS_OWN
     assert KasaLinearVariant.__dict__["_truncate_base_weight"] is PEFTS_OWN
 
@@ -367,3 +367,20 @@ def test_an_architecture_without_usual_targets_must_be_told() -> None:
         target_modules(base, Arm("lora"))
     assert caught.value.code == "no_targets"
     assert len(target_modules(base, Arm("lora", target_modules=("query",)))) == 2
+
+
+def test_a_plan_says_what_each_weight_loses() -> None:
+    bert = tiny_bert()
+    names = target_modules(bert, Arm("kasa"))
+    plan = {f"bert.{names[0]}": 5, names[1]: 0}
+    arm = Arm("kasa", rank=2, plan=plan, plan_name="by hand")
+    assert [arm.removed_from(name) for name in names[:3]] == [5, 0, 0]
+    before = {name: bert.get_submodule(name).weight.detach().double().clone() for name in names}
+    adapted, expected = adapt(bert, arm)
+    assert guard(adapted, arm, expected)["num_matrices"] == len(names)
+    for name, weight in before.items():
+        values = torch.linalg.svdvals(weight)
+        removed = arm.removed_from(name)
+        now = layers(adapted)[name].get_base_layer().weight.double()
+        wanted = float((values[len(values) - removed :] ** 2).sum() ** 0.5)
+        assert float((weight - now).norm()) == pytest.approx(wanted, rel=1e-4, abs=1e-6)

@@ -15,6 +15,8 @@ LONGEST = 22
 def arm_label(arm: Arm, text: Translator, *, short: bool = False) -> str:
     """Return an arm's name, for example "KaSA (r=8)"; `short` fits a chart's axis on a phone."""
     name = text(f"arms.{'short' if short else 'name'}.{arm.method}")
+    if arm.plan is not None:
+        return text("arms.with_plan", name=name, rank=arm.rank)
     return text("arms.with_rank", name=name, rank=arm.rank) if arm.tuned else name
 
 
@@ -30,7 +32,7 @@ def arm_labels(study: Study, text: Translator, *, short: bool = False) -> dict[s
 
 def _telling(arm: Arm, twins: list[Arm], text: Translator) -> str:
     facts: dict[str, Callable[[Arm], object]] = {
-        "removed": lambda a: a.components_to_remove,
+        "removed": lambda a: a.plan_name if a.plan is not None else a.components_to_remove,
         "alpha": lambda a: f"{a.scale_alpha:g}",
         "beta": lambda a: f"{a.beta:g}",
         "gamma": lambda a: f"{a.gamma:g}",

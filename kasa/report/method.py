@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from kasa.model.source import EMBEDDED
 from kasa.report.labels import arm_labels
 from kasa.report.tree import Block, Bullets, Paragraph, Section, Table
-from kasa.study import METHODS
+from kasa.study import METHODS, Arm
 from kasa.text import Translator
 from kasa.verdict.evidence import Evidence
 
@@ -60,7 +61,7 @@ def _study_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
     values = {
         "study": f"{study.title} ({evidence.record.id})",
         "created": text.date(evidence.record.created_at.astimezone()),
-        "model": study.model,
+        "model": text("report.embedded") if study.model == EMBEDDED else study.model,
         "data_file": data.file,
         "columns": text("report.columns_used", text=data.text_column, label=data.label_column),
         "labels": f"{text.number(len(data.num_per_label))}: {labels}",
@@ -81,7 +82,7 @@ def _arm_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
             continue
         facts = [f"r = {arm.rank}", f"alpha = {arm.scale_alpha:g}"]
         if arm.method == "kasa":
-            facts.append(text("report.removed", count=arm.components_to_remove))
+            facts.append(_removed(arm, text))
             facts += [f"beta = {arm.beta:g}", f"gamma = {arm.gamma:g}"]
         modules = ", ".join(arm.target_modules) or text("arms.usual_modules")
         facts.append(text("arms.setting.modules", value=modules))
@@ -89,9 +90,18 @@ def _arm_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
     return rows
 
 
+def _removed(arm: Arm, text: Translator) -> str:
+    if arm.plan is None:
+        return text("report.removed", count=arm.components_to_remove)
+    facts = {"count": text.number(sum(arm.plan.values())), "weights": text.number(len(arm.plan))}
+    return text("report.planned", name=arm.plan_name or "–", **facts)
+
+
 def _condition_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
     rows = []
     for name, value in evidence.conditions.items():
+        if name == "max_length":  # it stands among the study's own settings already
+            continue
         size = name.endswith("_bytes") and isinstance(value, int | float)
         rows.append((_condition_name(name, text), text.bytes(value) if size else str(value)))
     return rows

@@ -82,11 +82,12 @@ def adapt(encoder: nn.Module, arm: Arm) -> tuple[nn.Module, dict[str, Expectatio
     originals = {}
     if kasa is not None:
         originals = {name: _weight(encoder, name).detach().clone() for name in names}
-    with removing(arm.components_to_remove):
+    counts = {encoder.get_submodule(name): arm.removed_from(name) for name in names}
+    with removing(counts):
         adapted = get_peft_model(encoder, config, adapter_name=ADAPTER)
-    count = arm.components_to_remove
     return adapted, {
-        name: Expectation(weight, removed_norm(weight, count)) for name, weight in originals.items()
+        name: Expectation(weight, removed_norm(weight, arm.removed_from(name)))
+        for name, weight in originals.items()
     }
 
 
@@ -99,15 +100,16 @@ def removed_norm(weight: Tensor, count: int) -> float:
 
 
 @contextmanager
-def removing(count: int) -> Iterator[None]:
-    """Let PEFT's KaSA layers remove `count` triplets, by fp64 subtraction, inside the block."""
+def removing(counts: dict[nn.Module, int]) -> Iterator[None]:
+    """Let PEFT's KaSA layers remove each base layer's number of triplets, inside the block."""
     if peft.__version__ != PEFT_VERSION:
         raise TrainingError("peft_version", got=peft.__version__, wanted=PEFT_VERSION)
     original = KasaLinearVariant.__dict__["_truncate_base_weight"]
 
     def truncate(module: Any, _rank: int) -> tuple[Tensor, Tensor]:
-        weight = module.get_base_layer().weight
-        left, right = smallest_part(weight.data, count)
+        base = module.get_base_layer()
+        weight = base.weight
+        left, right = smallest_part(weight.data, counts[base])
         weight.data = subtract(weight.data, left, right)
         return left.float(), right.float()  # as PEFT's own does
 

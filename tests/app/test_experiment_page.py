@@ -12,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.progress import overall_share, run_progress, seconds_left
-from kasa.errors import TrainingError
+from kasa.errors import StoreError, TrainingError
 from kasa.runs.files import write_json
 from kasa.runs.job import Job
 from kasa.runs.records import RunRecord
@@ -151,6 +151,15 @@ def test_the_removal_follows_the_rank_until_it_is_set(store: Store, tmp_path: Pa
     checked(page.number_input(key="beta_kasa_0").set_value(0.01).run())
     wanted = Arm("kasa", rank=2, removed_components=0, beta=0.01)
     assert store.study(study_id).study.arms[0] == wanted
+
+
+def test_a_truncation_plan_is_named_and_kept(store: Store, tmp_path: Path) -> None:
+    planned = Arm("kasa", plan={"layer.0.query": 3}, plan_name="energy 99%")
+    study_id = make_draft(store, tmp_path, arms=(planned, Arm("kasa")))
+    page = open_page(study_id)
+    assert page.text_input(key="plan_kasa_0").value == "energy 99%"
+    checked(page.number_input(key="rank_kasa_0").set_value(4).run())
+    assert store.study(study_id).study.arms == (replace(planned, rank=4), Arm("kasa"))
 
 
 def test_gates_and_prices(store: Store, tmp_path: Path) -> None:
@@ -505,3 +514,19 @@ def test_the_time_left_of_a_study(store: Store, tmp_path: Path) -> None:
     assert overall_share(working, 0.5, {}) == 0.125
     store.mark(runs[0].id, "cancelled")
     assert overall_share(store.runs(study_id), 0.0, expected) == 0.5
+
+
+def test_a_study_deleted_in_another_tab_is_said_in_the_live_part(
+    store: Store, tmp_path: Path, still: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id = make_draft(store, tmp_path)
+    store.start_study(study_id)
+    page = open_page(study_id)
+
+    def gone(*_: object) -> None:
+        raise StoreError("no_such_study", study=study_id)
+
+    monkeypatch.setattr("app.live_panel.ensure_dispatcher", gone)
+    checked(page.run())
+    assert len(page.error) == 1
+    assert "copy_study" in keys(page)  # the rest of the page is there
