@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -73,14 +74,22 @@ def read_headers(files: Iterable[Path]) -> tuple[TensorHeader, ...]:
     headers: list[TensorHeader] = []
     for file in files:
         try:
-            with safe_open(file, framework="np") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 (a file, not a dict)
-                    part = tensors.get_slice(name)
-                    shape = tuple(int(size) for size in part.get_shape())
-                    headers.append(TensorHeader(name, shape, str(part.get_dtype()), file))
+            state = file.stat()
+            headers += _file_headers(file, state.st_size, state.st_mtime_ns)
         except (SafetensorError, OSError) as error:
             raise ModelError("model_damaged", path=str(file), detail=str(error)) from error
     return tuple(headers)
+
+
+@lru_cache(maxsize=512)
+def _file_headers(file: Path, _size: int, _mtime_ns: int) -> tuple[TensorHeader, ...]:
+    """Return one file's headers, remembered while its size and time stay the same."""
+    with safe_open(file, framework="np") as tensors:
+        names = list(tensors.keys())
+        parts = [tensors.get_slice(name) for name in names]
+        shapes = [tuple(int(size) for size in part.get_shape()) for part in parts]
+        kinds = [str(part.get_dtype()) for part in parts]
+    return tuple(map(TensorHeader, names, shapes, kinds, [file] * len(names)))
 
 
 def sort_tensors(

@@ -28,8 +28,10 @@ ROW_HEIGHT, LABEL_HEIGHT = 34, 18
 SPECTRUM_COLORS = ("#1F2933", "#56B4E9")
 CUT_STYLES = {
     "paper": ("#D55E00", "solid"),
+    "share": ("#6A4FB3", "longdashdot"),
     "energy": ("#0072B2", "dash"),
     "effective_rank": ("#009E73", "dashdot"),
+    "stable_rank": ("#5F6B7A", "4px,2px"),
     "gavish_donoho": ("#A8417E", "longdash"),
     "marchenko_pastur": ("#7A5C00", "dot"),
 }
