@@ -38,6 +38,7 @@ def streamlit_process(parent: int) -> psutil.Process:
 
 def switch_seconds(page: Page, name: str) -> float:
     """Return the seconds from the click in the navigation to the new page's title."""
+    page.wait_for_timeout(1500)  # the last page has been drawn, as for a person who has read it
     before = page.locator("h1").first.inner_text()
     start = time.perf_counter()
     page.locator(f'[data-testid="stSidebarNavLink"][href$="/{name}"]').click()
