@@ -36,19 +36,14 @@ def page_header(title_key: str, lead_key: str) -> None:
     st.markdown(t(lead_key))
     record = state.current_study()
     if record is not None:
-        st.caption(t("shell.current_study", title=_plain(record.study.title)))
-
-
-def _plain(words: str) -> str:
-    """Escape what Markdown would read as markup in a title that a person typed."""
-    return "".join(
-        f"\\{letter}" if letter in "\\`*_{}[]()<>#+-.!|$:~" else letter for letter in words
-    )
+        st.caption(t("shell.current_study", title=plain(record.study.title)))
 
 
 def plain(words: str) -> str:
-    """Return a person's own words so that Markdown shows them as they are."""
-    return _plain(words)
+    """Return a person's own words with what Markdown reads as markup escaped."""
+    return "".join(
+        f"\\{letter}" if letter in "\\`*_{}[]()<>#+-.!|$:~" else letter for letter in words
+    )
 
 
 def empty_state(message: str, button_label: str, page: str, key: str = "empty_next") -> None:

@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,7 +20,6 @@ from kasa.report.tree import Table, to_text
 from kasa.study import Gates, Protocol
 from kasa.text import translator
 from kasa.verdict.evidence import Evidence
-from tests.conftest import chromium_path
 from tests.study_runs import (
     example_evidence,
     example_rows,
@@ -28,6 +28,9 @@ from tests.study_runs import (
     finished_run,
     run_record,
 )
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 GOLDEN = Path(__file__).parent / "golden"
 HOSTILE = "<script>alert('x')</script>\"&<b>"
@@ -200,26 +203,21 @@ def test_csv_without_a_finished_run() -> None:
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("lang", ["en", "ja"])
-def test_the_report_in_chromium(tmp_path: Path, width: int, lang: str) -> None:
-    from playwright.sync_api import sync_playwright
-
+def test_the_report_in_chromium(tmp_path: Path, chromium: Browser, width: int, lang: str) -> None:
     path = write_html(example_evidence(), lang, tmp_path / "report.html")
     requests: list[str] = []
     complaints: list[str] = []
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=arguments)
-        page = browser.new_page(viewport={"width": width, "height": 844})
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(path.as_uri())
-        page.wait_for_selector("#confusion .chart .main-svg")
-        drawn = page.locator("figure:visible .main-svg").count()
-        page.locator("#tradeoff select").select_option("2")
-        page.wait_for_selector('[data-figure="tradeoff-accuracy-peak_memory_bytes"] .main-svg')
-        overflow = page.evaluate("document.documentElement.scrollWidth") > width
-        browser.close()
+    page = chromium.new_page(viewport={"width": width, "height": 844})
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_selector("#confusion .chart .main-svg")
+    drawn = page.locator("figure:visible .main-svg").count()
+    page.locator("#tradeoff select").select_option("2")
+    page.wait_for_selector('[data-figure="tradeoff-accuracy-peak_memory_bytes"] .main-svg')
+    overflow = page.evaluate("document.documentElement.scrollWidth") > width
+    page.close()
     assert requests == [path.as_uri()]
     assert complaints == []
     assert drawn >= 5

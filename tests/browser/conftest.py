@@ -7,10 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from kasa.runs.store import Store
-from tests.conftest import chromium_path
 
 pytest.register_assert_rewrite("tests.browser.studio")
 
@@ -18,15 +17,6 @@ from tests.browser.studio import Server, Visitor, close_quietly  # noqa: E402 - 
 
 WIDE, PHONE = (1440, 900), (390, 844)
 Tell = Callable[[str], None]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
