@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,11 @@ os.environ.update(
     TOKENIZERS_PARALLELISM="false",
     STREAMLIT_BROWSER_GATHER_USAGE_STATS="false",
 )
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # Started in the background, a shell leaves Ctrl-C ignored, and every child would inherit that;
+    # some tests send it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
