@@ -9,11 +9,10 @@ import streamlit as st
 
 from app.components import chart, plain
 from app.i18n import t, text
-from kasa.report.spectrum_plots import energy_chart, spectrum_chart, spectrum_name
+from kasa.report.spectrum_curves import curve_name, energy_chart, spectrum_chart
+from kasa.report.spectrum_plots import spectrum_name
 from kasa.spectral.spectrum import (
     Spectrum,
-    effective_rank,
-    energy_fraction,
     numerical_rank,
     stable_rank,
 )
@@ -45,18 +44,19 @@ def show_curves(chosen: Sequence[Spectrum], options: Options) -> None:
             for c in CRITERIA
         ]
         st.markdown("\n".join(lines))
-    with st.expander(t("spectrum.exact")):
+    exact = all(spectrum.method == "exact" for spectrum in chosen)
+    with st.expander(t("spectrum.exact" if exact else "spectrum.sketch.figures")):
         show_exact(chosen)
 
 
 def cell_sentence(spectrum: Spectrum, options: Options) -> str:
     """Return one sentence on where a weight's energy sits and what the smallest hold."""
-    energies = energy_fraction(spectrum.singular_values)
+    energies = spectrum.energies
     kept = cut("paper", spectrum.singular_values, spectrum.shape, options)
     lost = kept.relative_change**2
     return t(
         "spectral.summary.cell",
-        name=plain(spectrum_name(spectrum, text())),
+        name=plain(curve_name(spectrum, text())),
         half=text().number(int((energies < 0.5).sum()) + 1),
         full=text().number(energies.size),
         removed=text().number(kept.num_removed),
@@ -114,12 +114,17 @@ def show_exact(chosen: Sequence[Spectrum]) -> None:
     columns = {}
     for spectrum in chosen:
         s = spectrum.singular_values
-        rank = numerical_rank(s, spectrum.shape)
-        ranks = (s.size, effective_rank(s), stable_rank(s), rank, s[0], s[-1])
-        figures = [
+        ranks = (s.size, spectrum.effective_rank, stable_rank(s))
+        # A sketch knows neither the smallest values nor how many are zero.
+        exact = spectrum.method == "exact"
+        ends = (
+            numerical_rank(s, spectrum.shape) if exact else None,
+            s[0],
+            s[-1] if exact else None,
+        )
+        columns[curve_name(spectrum, text())] = [
             f"{spectrum.shape[0]} × {spectrum.shape[1]}",
-            *(f"{rank:.10g}" for rank in ranks),
+            *("–" if figure is None else f"{figure:.10g}" for figure in (*ranks, *ends)),
         ]
-        columns[spectrum_name(spectrum, text())] = figures
     frame = pd.DataFrame(columns, index=[t(f"spectrum.column_{name}") for name in names])
     st.dataframe(frame, width="stretch", key="spectrum_exact")

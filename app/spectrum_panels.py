@@ -1,17 +1,14 @@
-"""What the Spectrum page shows of the whole model: progress, the heatmap and the downloads."""
+"""What the Spectrum page shows of the whole model: the heatmap, its choices and the downloads."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import chart, number_field, plain, show_error, whole_field
-from app.i18n import about_seconds, t, text
-from app.state import store
+from app.components import chart, number_field, plain, whole_field
+from app.i18n import t, text
 from kasa.report.spectrum_plots import (
     MEASURES,
     heatmap,
@@ -20,58 +17,26 @@ from kasa.report.spectrum_plots import (
     measure_value,
     spectrum_name,
 )
-from kasa.runs.records import RunRecord
-from kasa.spectral.spectrum import (
-    Spectrum,
-    load_spectra,
-    spectra_csv,
-    spectra_npz,
-)
+from kasa.spectral.spectrum import Spectrum, spectra_csv, spectra_npz
 from kasa.spectral.truncation import Options
 
 GRID, CLICK = "spectrum_grid", "spectrum_click"
 WEIGHT, COMPARE = "spectrum_weight", "spectrum_compare"
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def spectra_of(path: str) -> list[Spectrum]:
-    """Return a finished job's spectra; its file never changes."""
-    return load_spectra(Path(path))
-
-
-def show_progress(job_id: str) -> None:
-    """Show the running job until it ends, then draw the whole page again."""
-    job = store().run(job_id)
-    if not job.active:
-        st.rerun()
-    events = store().events(job_id)
-    if not events:
-        waiting = "waiting" if job.status == "queued" else "starting"
-        st.progress(0.0, t(f"spectrum.{waiting}"))
-    else:
-        last = events[-1]
-        elapsed = max(0.0, time.time() - events[0]["time"])
-        # The share of the work, which follows time better than the count of weights.
-        share = min(1.0, last.get("share", last["done"] / last["total"]))
-        left = elapsed / share * (1 - share) if share else 0.0
-        words = t(
-            "spectrum.working",
-            done=last["done"],
-            total=last["total"],
-            module=plain(last["module"]),
-            left=about_seconds(left),
-        )
-        st.progress(share, words if last["done"] else t("spectrum.starting"))
-    if st.button(t("spectrum.stop"), key="spectrum_stop", disabled=job.status == "stopping"):
-        store().stop(job_id)
-
-
-def show_end(job: RunRecord) -> None:
-    """Say why an ended job left no spectra."""
-    if job.error is not None:
-        show_error(job.error)
-    elif job.status in {"cancelled", "lost"}:
-        st.warning(t(f"spectrum.{job.status}"))
+def say_sketch(spectra: Sequence[Spectrum]) -> None:
+    """Say where values are a sketch, how many of them, and how wide the widest band is."""
+    rough = [s for s in spectra if s.band is not None]
+    if not rough:
+        return
+    width = max(float((s.band[1] - s.band[0]).max()) for s in rough if s.band is not None)
+    words = t(
+        "spectrum.sketch.notice",
+        count=text().number(len(rough)),
+        total=text().number(len(spectra)),
+        width=text().number(100 * width, 1),
+    )
+    st.info(words, icon=":material/draw:")
 
 
 def show_grid(spectra: Sequence[Spectrum]) -> Options:
@@ -182,7 +147,11 @@ def show_downloads(spectra: Sequence[Spectrum], seconds: float) -> None:
     """Offer every value as CSV and npz; the files are made when they are asked for."""
     values = sum(s.singular_values.size for s in spectra)
     count, written = text().number(len(spectra)), text().number(values)
-    st.caption(t("spectrum.computed", count=count, values=written, seconds=text().seconds(seconds)))
+    took = text().seconds(seconds)
+    if all(s.method == "exact" for s in spectra):
+        st.caption(t("spectrum.computed", count=count, values=written, seconds=took))
+    else:
+        st.caption(t("spectrum.sketch.computed", count=count, seconds=took))
     with st.container(horizontal=True):
         st.download_button(
             t("spectrum.download_csv"),

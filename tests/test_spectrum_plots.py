@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from kasa.report.spectrum_plots import (
-    MEASURES,
-    POINTS_IN_SVG,
-    energy_chart,
-    heatmap,
-    measure_value,
-    spectrum_chart,
-)
+from kasa.report.spectrum_curves import MOST_POINTS, drawn_points, energy_chart, spectrum_chart
+from kasa.report.spectrum_plots import MEASURES, heatmap, measure_value
 from kasa.spectral.spectrum import Spectrum, energy_fraction
 from kasa.spectral.truncation import CRITERIA, cut
 from kasa.text import translator
@@ -105,8 +101,41 @@ def test_every_cut_has_its_line_and_a_level_of_its_own(chart: object, lang: str)
     assert figure.layout.margin.t >= max(levels) + 16
 
 
-def test_long_spectra_are_drawn_by_the_graphics_card() -> None:
-    long = spectrum(0, "q", list(np.linspace(2, 1, POINTS_IN_SVG + 1)))
-    short = spectrum(0, "q", list(np.linspace(2, 1, POINTS_IN_SVG)))
-    assert isinstance(spectrum_chart([long], [], translator("en")).data[0], go.Scattergl)
-    assert isinstance(spectrum_chart([short], [], translator("en")).data[0], go.Scatter)
+def test_long_spectra_are_thinned_and_drawn_by_the_graphics_card() -> None:
+    long = spectrum(0, "q", list(np.linspace(2, 1, 4 * MOST_POINTS)))
+    short = spectrum(0, "q", list(np.linspace(2, 1, MOST_POINTS)))
+    drawn = spectrum_chart([long], [], translator("en")).data[0]
+    assert isinstance(drawn, go.Scattergl)
+    assert len(drawn.x) < MOST_POINTS
+    # A component keeps its number and its value.
+    np.testing.assert_array_equal(drawn.y, long.singular_values[drawn.x - 1])
+    whole = spectrum_chart([short], [], translator("en")).data[0]
+    assert isinstance(whole, go.Scatter)
+    assert len(whole.x) == MOST_POINTS
+
+
+@pytest.mark.parametrize("size", [1, MOST_POINTS, MOST_POINTS + 1, 11008])
+def test_a_thinned_line_keeps_both_ends(size: int) -> None:
+    points = drawn_points(size)
+    assert (points[0], points[-1]) == (0, size - 1)
+    assert (np.diff(points) > 0).all()
+    # The cuts lie at the ends: the strongest and the weakest components are all there.
+    end = min(size, 400)
+    np.testing.assert_array_equal(points[:end], np.arange(end))
+    np.testing.assert_array_equal(points[-end:], np.arange(size - end, size))
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_sketch_is_named_and_has_its_band_in_the_energy_chart(lang: str) -> None:
+    exact = SPECTRA[2]
+    low, high = np.array([0.5, 0.8, 0.9, 1.0]), np.array([0.6, 0.9, 1.0, 1.0])
+    sketch = replace(exact, band=(low, high))
+    word = {"ja": "概算", "en": "sketch"}[lang]
+    figure = energy_chart([exact, sketch], [], translator(lang))
+    lower, upper, first, second = figure.data
+    np.testing.assert_array_equal(lower.y, low)
+    np.testing.assert_array_equal(upper.y, high)
+    assert upper.fill == "tonexty"
+    assert (word in first.name, word in second.name) == (False, True)
+    np.testing.assert_array_equal(second.y, energy_fraction([4, 3, 2, 1]))
+    assert len(spectrum_chart([sketch], [], translator(lang)).data) == 1

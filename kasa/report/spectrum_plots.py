@@ -1,50 +1,30 @@
-"""Spectra as charts: layers × weights as a heatmap, one or two spectra with the criteria's cuts."""
+"""The spectra of a whole model as a chart: layers × weights, coloured by a measure."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
 
-import numpy as np
 import plotly.graph_objects as go
 
 from kasa.report.palette import apply_theme
-from kasa.spectral.spectrum import (
-    Spectrum,
-    Values,
-    effective_rank,
-    energy_fraction,
-    energy_without_smallest,
-    stable_rank,
-)
-from kasa.spectral.truncation import Cut
+from kasa.spectral.spectrum import Spectrum, stable_rank
 from kasa.text import Translator
 
 MEASURES = ("effective_rank", "stable_rank", "energy_kept")
-POINTS_IN_SVG = 3000
 CELLS_WITH_TEXT = (16, 8)
 """Up to this many layers and kinds a cell has room for its number."""
-ROW_HEIGHT, LABEL_HEIGHT = 34, 18
-SPECTRUM_COLORS = ("#1F2933", "#56B4E9")
-CUT_STYLES = {
-    "paper": ("#D55E00", "solid"),
-    "share": ("#6A4FB3", "longdashdot"),
-    "energy": ("#0072B2", "dash"),
-    "effective_rank": ("#009E73", "dashdot"),
-    "stable_rank": ("#5F6B7A", "4px,2px"),
-    "gavish_donoho": ("#A8417E", "longdash"),
-    "marchenko_pastur": ("#7A5C00", "dot"),
-}
+ROW_HEIGHT = 34
 
 
 def measure_value(spectrum: Spectrum, measure: str, removed_components: int) -> float:
     """Return one of `MEASURES`: effective rank ÷ k, stable rank, or the energy kept (a share)."""
-    s = spectrum.singular_values
+    full = spectrum.singular_values.size
     if measure == "effective_rank":
-        return effective_rank(s) / s.size
+        return spectrum.effective_rank / full
     if measure == "stable_rank":
-        return stable_rank(s)
-    return energy_without_smallest(s, min(removed_components, s.size - 1))
+        return stable_rank(spectrum.singular_values)
+    return float(spectrum.energies[full - min(removed_components, full - 1) - 1])
 
 
 def measure_text(value: float, measure: str, text: Translator) -> str:
@@ -102,27 +82,6 @@ def heatmap(
     figure.update_layout(showlegend=False, dragmode=False, clickmode="event+select")
     figure.update_layout(margin={"t": 44})
     return figure
-
-
-def spectrum_chart(spectra: Sequence[Spectrum], cuts: Sequence[Cut], text: Translator) -> go.Figure:
-    """Return the singular values (log) of one or two weights; `cuts` are those of the first."""
-    hover = text("spectral.hover.value", component="%{x}", value="%{y:.4g}")
-    # A logarithm has no place for zero; such components are left out of the line.
-    lines = [np.where(s.singular_values > 0, s.singular_values, np.nan) for s in spectra]
-    figure = _lines(spectra, lines, hover, text)
-    figure.update_yaxes(
-        type="log", title=text("spectral.axis.singular_value"), exponentformat="power", dtick=1
-    )
-    return _with_cuts(figure, cuts, text)
-
-
-def energy_chart(spectra: Sequence[Spectrum], cuts: Sequence[Cut], text: Translator) -> go.Figure:
-    """Return the cumulative energy of one or two weights; `cuts` are those of the first."""
-    hover = text("spectral.hover.energy", component="%{x}", value="%{y:.2%}")
-    lines = [energy_fraction(spectrum.singular_values) for spectrum in spectra]
-    figure = _lines(spectra, lines, hover, text)
-    figure.update_yaxes(title=text("spectral.axis.energy"), tickformat=".0%", range=[0, 1.03])
-    return _with_cuts(figure, cuts, text)
 
 
 def _cell_text(value: float, measure: str, text: Translator) -> str:
@@ -217,57 +176,3 @@ def _hover(
         return text("spectral.measure.stable_rank.hover", value=written)
     count = min(removed_components, full - 1)
     return text("spectral.measure.energy_kept.hover", value=written, count=count)
-
-
-def _lines(
-    spectra: Sequence[Spectrum], lines: Sequence[Values], hover: str, text: Translator
-) -> go.Figure:
-    figure = go.Figure()
-    for spectrum, line, color in zip(spectra, lines, SPECTRUM_COLORS, strict=False):
-        kind = go.Scattergl if line.size > POINTS_IN_SVG else go.Scatter
-        name = html.escape(spectrum_name(spectrum, text))
-        figure.add_trace(
-            kind(
-                x=np.arange(1, line.size + 1),
-                y=line,
-                mode="lines" if line.size > 1 else "markers",
-                name=name,
-                line={"color": color, "width": 2.5},
-                hovertemplate=f"{name}<br>{hover}<extra></extra>",
-            )
-        )
-    return figure
-
-
-def _with_cuts(figure: go.Figure, cuts: Sequence[Cut], text: Translator) -> go.Figure:
-    """Add a vertical line per cut, each label on its own level above the plot, and the theme."""
-    drawn = sorted((cut for cut in cuts if cut.criterion in CUT_STYLES), key=lambda c: c.num_kept)
-    apply_theme(figure, height=400 + LABEL_HEIGHT * len(drawn))
-    widest = max((len(trace.x) for trace in figure.data), default=1)
-    for level, cut in enumerate(drawn):
-        color, dash = CUT_STYLES[cut.criterion]
-        x = cut.num_kept + 0.5
-        figure.add_shape(
-            type="line", x0=x, x1=x, y0=0, y1=1, yref="paper", line={"color": color, "dash": dash}
-        )
-        kept = text("spectral.hover.cut", kept=text.number(cut.num_kept))
-        figure.add_annotation(
-            x=x,
-            y=1,
-            yref="paper",
-            yshift=LABEL_HEIGHT * level + 2,
-            yanchor="bottom",
-            # Labels lean inwards, so that none leaves a narrow screen.
-            xanchor="left" if cut.num_kept < widest / 2 else "right",
-            text=f"{text(f'spectral.criterion.{cut.criterion}.short')}: {kept}",
-            font={"color": color, "size": 12},
-            showarrow=False,
-        )
-    figure.update_xaxes(title=text("spectral.axis.component"), range=[0, widest + 1.5])
-    figure.update_layout(
-        margin={"t": 16 + LABEL_HEIGHT * len(drawn)},
-        legend={"y": -0.18, "yanchor": "top"},
-        showlegend=True,
-        hovermode="closest",
-    )
-    return figure

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,16 @@ class Spectrum:
     def method(self) -> str:
         """How the values were found: exact or sketch."""
         return "exact" if self.band is None else "sketch"
+
+    @cached_property
+    def energies(self) -> Values:
+        """`energy_fraction` of the values, computed once."""
+        return energy_fraction(self.singular_values)
+
+    @cached_property
+    def effective_rank(self) -> float:
+        """`effective_rank` of the values, computed once."""
+        return effective_rank(self.singular_values)
 
 
 def energy_fraction(singular_values: ArrayLike) -> Values:
@@ -140,9 +151,9 @@ def singular_values(weight: torch.Tensor, *, exactly: bool = False) -> Values:
     return np.asarray(values.clamp(min=0).cpu().numpy(), dtype=np.float64)
 
 
-def spectrum_key(source: ModelSource) -> str:
-    """Return the job's key: the same content is analysed once, whatever its name."""
-    return f"spectrum:{source.sha256}"
+def spectrum_key(source: ModelSource, method: str = "exact") -> str:
+    """Return the job's key: the same content is analysed once a method, whatever its name."""
+    return f"spectrum{'' if method == 'exact' else f'-{method}'}:{source.sha256}"
 
 
 def save_spectra(path: Path, spectra: Sequence[Spectrum]) -> None:
@@ -206,32 +217,22 @@ def spectra_csv(spectra: Sequence[Spectrum]) -> str:
     """Return one line per singular value: its weight, its number, σ and the cumulative energy."""
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
-    header = (
-        "module",
-        "layer",
-        "kind",
-        "out",
-        "in",
-        "component",
-        "singular_value",
-        "energy_fraction",
-    )
-    table.writerow(header)
+    head = ("module", "layer", "kind", "out", "in")
+    table.writerow((*head, "component", "singular_value", "energy_fraction"))
     table.writerows(row for spectrum in spectra for row in _rows(spectrum))
     return stream.getvalue()
 
 
 def _rows(spectrum: Spectrum) -> Iterator[tuple[object, ...]]:
-    energies = energy_fraction(spectrum.singular_values)
     layer = "" if spectrum.layer is None else spectrum.layer
-    head = (_cell(spectrum.module), layer, _cell(spectrum.kind), *spectrum.shape)
-    pairs = zip(spectrum.singular_values, energies, strict=True)
+    head = (plain_cell(spectrum.module), layer, plain_cell(spectrum.kind), *spectrum.shape)
+    pairs = zip(spectrum.singular_values, spectrum.energies, strict=True)
     for number, (value, energy) in enumerate(pairs, start=1):
         yield (*head, number, repr(float(value)), repr(float(energy)))
 
 
-def _cell(name: str) -> str:
-    # A tensor may be named like a spreadsheet formula.
+def plain_cell(name: str) -> str:
+    """Return a name as a spreadsheet reads it: a tensor may be named like a formula."""
     return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 
