@@ -77,17 +77,21 @@ def quick_settings(visitor: Visitor, epochs: int) -> None:
     visitor.key("profile").get_by_role("radio").first.click()
     visitor.settle()
     visitor.key("advanced").locator("summary").click()
+    visitor.settle()
     take_out(visitor, "rates_quick", "0.001")
     visitor.fill("epochs_quick", str(epochs))
 
 
 def take_out(visitor: Visitor, key: str, name: str) -> None:
-    """Take one choice out of a multiselect."""
+    """Take one choice out of a multiselect; a page just redrawn may swallow a click."""
     tag = visitor.key(key).locator("[data-baseweb=tag], [data-tag]").filter(has_text=name)
     cross = tag.get_by_role("button").or_(tag.locator("[role=presentation]"))
-    cross.first.click()
+    for _ in range(4):
+        cross.first.click()
+        visitor.settle()
+        if not tag.count():
+            break
     expect(tag).to_have_count(0)
-    visitor.settle()
 
 
 def run_to_the_end(visitor: Visitor, server: Server, words: Words) -> None:
