@@ -14,6 +14,17 @@ sys.path.insert(0, str(ROOT))
 
 from kasa.tuning.measure import machine  # noqa: E402
 
+# One layer of a model of the 7B class: (out, in) of its linear weights.
+LAYER_SHAPES = {
+    "self_attn.q_proj": (4096, 4096),
+    "self_attn.k_proj": (4096, 4096),
+    "self_attn.v_proj": (4096, 4096),
+    "self_attn.o_proj": (4096, 4096),
+    "mlp.gate_proj": (11008, 4096),
+    "mlp.up_proj": (11008, 4096),
+    "mlp.down_proj": (4096, 11008),
+}
+
 
 def conditions(*packages: str) -> str:
     """Return one line: machine and versions."""

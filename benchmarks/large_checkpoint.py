@@ -18,18 +18,9 @@ import time
 from pathlib import Path
 
 import torch
-from common import ROOT, conditions
+from common import LAYER_SHAPES, ROOT, conditions
 from safetensors.torch import save_file
 
-SHAPES = {
-    "self_attn.q_proj": (4096, 4096),
-    "self_attn.k_proj": (4096, 4096),
-    "self_attn.v_proj": (4096, 4096),
-    "self_attn.o_proj": (4096, 4096),
-    "mlp.gate_proj": (11008, 4096),
-    "mlp.up_proj": (11008, 4096),
-    "mlp.down_proj": (4096, 11008),
-}
 CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 32000}
 CHILD = """
 import json, sys, time
@@ -57,7 +48,7 @@ def write_checkpoint(folder: Path, layers: int) -> None:
         generator = torch.Generator().manual_seed(layer)
         file = f"model-{layer + 1:05d}-of-{layers:05d}.safetensors"
         tensors = {}
-        for name, (rows, columns) in SHAPES.items():
+        for name, (rows, columns) in LAYER_SHAPES.items():
             weight = torch.randn(rows, columns, generator=generator) / columns**0.5
             left = torch.randn(rows, 8, generator=generator) / rows**0.5
             right = torch.randn(8, columns, generator=generator) / columns**0.5
@@ -96,7 +87,7 @@ def main() -> None:
         print(
             f"Checkpoint of {size:.1f} GB made in {time.perf_counter() - start:.0f} s.", flush=True
         )
-        half = options.layers * len(SHAPES) // 2
+        half = options.layers * len(LAYER_SHAPES) // 2
         killed = run(home / "model", "sketch", home / "kept", kill_after=half)
         kept = len(list((home / "kept").glob("*.npz")))
         print(f"Killed after {killed['done']} of {killed['total']} matrices; {kept} results kept.")

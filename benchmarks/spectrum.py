@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import ROOT, conditions, seconds
+from common import LAYER_SHAPES, ROOT, conditions, seconds
 from safetensors.torch import save_file
 
 from kasa.model.source import ModelSource, resolve_model
@@ -30,15 +30,6 @@ from kasa.spectral.spectrum import energy_fraction
 from kasa.spectral.stream import analyse
 
 CONFIG = {"architectures": ["LlamaModel"], "model_type": "llama", "num_hidden_layers": 1}
-LAYER = {
-    "self_attn.q_proj": (4096, 4096),
-    "self_attn.k_proj": (4096, 4096),
-    "self_attn.v_proj": (4096, 4096),
-    "self_attn.o_proj": (4096, 4096),
-    "mlp.gate_proj": (11008, 4096),
-    "mlp.up_proj": (11008, 4096),
-    "mlp.down_proj": (4096, 11008),
-}
 WATCHER = """
 import json, sys, time, warnings
 warnings.filterwarnings("ignore")
@@ -165,7 +156,7 @@ def answer(command: list[str]) -> dict[str, object]:
 
 def sketch_part(folder: Path) -> None:
     """Print part 3."""
-    source = write_layer(folder / "layer", LAYER)
+    source = write_layer(folder / "layer", LAYER_SHAPES)
     rough, exact = [], []
     fast = seconds(lambda: rough.extend(analyse(source, method="sketch")))
     slow = seconds(lambda: exact.extend(analyse(source)))
