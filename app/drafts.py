@@ -9,7 +9,8 @@ from typing import Any
 
 from app import state
 from app.i18n import t
-from kasa.study import DataSpec, Study, study_from_dict
+from kasa.dataspec import DataSpec
+from kasa.study import Study, study_from_dict
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_data"
 SAMPLE_STUDIES = {"en": SAMPLES / "work_orders_en.toml", "ja": SAMPLES / "inspection_notes_ja.toml"}

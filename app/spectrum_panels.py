@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app.components import chart, number_field, plain, whole_field
 from app.i18n import t, text
+from kasa.model.source import ModelSource, model_facts
 from kasa.report.spectrum_plots import (
     MEASURES,
     heatmap,
@@ -37,6 +38,13 @@ def say_sketch(spectra: Sequence[Spectrum]) -> None:
         width=text().number(100 * width, 1),
     )
     st.info(words, icon=":material/draw:")
+
+
+def say_fused(source: ModelSource) -> None:
+    """Say where one matrix holds several projections, which the figures then describe as one."""
+    kinds = sorted({weight.kind for weight in model_facts(source).weights if weight.fused})
+    if kinds:
+        st.caption(t("spectrum.fused", kinds=", ".join(map(plain, kinds))))
 
 
 def show_grid(spectra: Sequence[Spectrum]) -> Options:

@@ -50,6 +50,7 @@ TYPES: dict[str, tuple[Callable[[object], bool], str]] = {
     "tuple[int, ...]": (_all(is_whole), "a list of whole numbers"),
     "tuple[float, ...]": (_all(is_real), "a list of numbers"),
     "tuple[str, ...]": (_all(is_text), "a list of texts"),
+    "tuple[str, ...] | None": (_or_none(_all(is_text)), "a list of texts"),
 }
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from kasa.data.check import check_file
+from kasa.dataspec import DELIMITERS, ENCODINGS, Reading
 from kasa.errors import StoreError, StudyError
 from kasa.model.source import ModelSource, model_facts, resolve_model
+from kasa.model.weights import linear_weights
 from kasa.report.csv_files import write_csv
 from kasa.report.headline import headline
 from kasa.report.html import write_html
@@ -33,6 +35,18 @@ CRITERION_NAMES = tuple(CRITERIA)
 SPECTRUM_METHODS = METHODS
 POLL_SECONDS = 0.3
 FORMATS = ("html", "csv")
+ENCODING_NAMES, DELIMITER_NAMES = ENCODINGS, DELIMITERS
+COLUMN_OPTIONS = {
+    "text": "the column with the text",
+    "label": "the column with the right answer",
+    "second_text": "the second text of a pair",
+    "score": "the column with a number to predict",
+    "prompt": "the column with what is asked",
+    "answer": "the column with what should be answered",
+    "group": "the column with a group, such as a machine",
+    "date": "the column with a date",
+    "split": "the column that says training, validation or test",
+}
 
 
 def say(args: argparse.Namespace, key: str, **values: Any) -> str:
@@ -82,10 +96,13 @@ def spectrum(args: argparse.Namespace) -> dict[str, Any]:
         with _writing(Path(args.out)):
             save_spectra(Path(args.out), spectra)
         _tell(args, "cli.written", path=args.out)
+    stored = {info.module: info for info in linear_weights(source)}
     matrices = [
         {
             "module": s.module,
             "shape": list(s.shape),
+            "transposed": stored[s.module].transposed,
+            "fused": stored[s.module].fused,
             "effective_rank": effective_rank(s.singular_values),
             "stable_rank": stable_rank(s.singular_values),
             "largest": float(s.singular_values[0]),
@@ -126,15 +143,23 @@ def propose_plan(args: argparse.Namespace) -> dict[str, Any]:
 
 def check_data(args: argparse.Namespace) -> dict[str, Any]:
     """Check a data file: format, encoding, columns, task and row-level problems."""
-    found = check_file(Path(args.file), args.text, args.label, lang=args.lang)
+    reading = Reading(args.encoding, args.delimiter, args.sheet, args.header_row)
+    chosen = {name: getattr(args, name) for name in (*COLUMN_OPTIONS, "choices", "template")}
+    if args.fixes and args.fixes != "recommended":
+        chosen["fixes"] = tuple(n.strip() for n in args.fixes.split(",") if n.strip() != "none")
+    found = check_file(Path(args.file), args.lang, reading=reading, **chosen)
     print(say(args, "cli.data", **{k: found[k] for k in ("format", "encoding", "rows")}))
     for info in found["columns"]:
         role = say(args, f"data.roles.{info['role']}")
-        print(f"  {info['name']}: {role} ({info['num_values']})")
+        print(f"  {info['name']}: {role} ({info['num_values']}) {info['reason']}")
     for problem in found["problems"]:
         rows = ", ".join(map(str, problem["rows"][:10]))
         name = say(args, f"data.problems.{problem['kind']}.name")
-        print(f"  {name} × {problem['count']} [{rows}]: {problem['reason']} {problem['fix']}")
+        treatment = say(args, f"data.treatments.{problem['treatment']}")
+        facts = {"name": name, "count": problem["count"], "treatment": treatment, "rows": rows}
+        print(
+            "  " + say(args, "cli.problem", **facts, reason=problem["reason"], fix=problem["fix"])
+        )
     return found
 
 

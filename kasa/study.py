@@ -17,11 +17,14 @@ from typing import Any
 import tomli_w
 
 from kasa.checks import build, check, check_types, is_whole, refuse_unknown
+from kasa.dataspec import DataSpec
 from kasa.errors import StudyError
 
 METHODS = ("kasa", "lora", "frozen_head", "tfidf")
 TUNED_METHODS = ("kasa", "lora")
 METRICS = ("accuracy", "macro_f1")
+# What runs can be made of; the other tasks can be checked and divided.
+TRAINED_TASKS = ("classification",)
 
 
 def _all_differ(values: tuple[object, ...]) -> bool:
@@ -117,26 +120,6 @@ class Arm:
         if not self.tuned:
             return self.method
         return f"{self.method}-r{self.rank}" + ("-plan" if self.plan is not None else "")
-
-
-@dataclass(frozen=True)
-class DataSpec:
-    """Where the rows are and which columns hold text, label and (optionally) their part."""
-
-    path: str
-    text: str
-    label: str
-    split: str | None = None
-    sha256: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check that every setting is text."""
-        check_types(self, "data")
-
-    @property
-    def chosen(self) -> bool:
-        """Whether a file has been chosen; a draft begins without one."""
-        return bool(self.path)
 
 
 PROFILES: dict[str, dict[str, Any]] = {
@@ -301,20 +284,26 @@ class Study:
     def to_dict(self) -> dict[str, Any]:
         """Return the study as plain JSON-ready values; settings that are None are left out."""
         record: dict[str, Any] = _without_none(json.loads(json.dumps(asdict(self))))
-        return record
+        # Of the data's many settings only those that somebody chose are worth a line.
+        plain = _without_none(json.loads(json.dumps(asdict(DataSpec("")))))
+        data = {k: v for k, v in record["data"].items() if v != plain.get(k)}
+        return record | {"data": {"path": self.data.path, **data}}
 
     def to_toml(self) -> str:
         """Return the study file's text; `study_from_dict(tomllib.loads(text))` reads it again."""
         return tomli_w.dumps(self.to_dict())
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of everything that decides the results (not title, gates or prices).
+        """Return the SHA-256 of what decides the results (not title, gates, prices or masking).
 
         Data with a known SHA-256 counts by its content, not by where it lies.
         """
         record = self.to_dict()
-        if self.data.sha256:
-            del record["data"]["path"]
+        data = record["data"]
+        data.pop("mask", None)
+        for file, digest in (("path", "sha256"), ("test_path", "test_sha256")):
+            if data.get(digest):
+                del data[file]
         parts = {key: record[key] for key in ("model", "data", "arms", "protocol")}
         text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -349,11 +338,18 @@ def load_study(path: Path) -> Study:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StudyError("not_toml", path=str(path), detail=str(error)) from error
     study = study_from_dict(record)
-    for folder in (path.parent, Path.cwd(), path.resolve().parent.parent):
-        candidate = folder / study.data.path
+    data = replace(study.data, path=_found(study.data.path, path))
+    if data.test_path:
+        data = replace(data, test_path=_found(data.test_path, path))
+    return replace(study, data=data)
+
+
+def _found(name: str, study_file: Path) -> str:
+    for folder in (study_file.parent, Path.cwd(), study_file.resolve().parent.parent):
+        candidate = folder / name
         if candidate.is_file():
-            return replace(study, data=replace(study.data, path=str(candidate.resolve())))
-    raise StudyError("data_not_found", path=study.data.path, folder=str(path.parent))
+            return str(candidate.resolve())
+    raise StudyError("data_not_found", path=name, folder=str(study_file.parent))
 
 
 def _without_none(value: Any) -> Any:

@@ -1,145 +1,43 @@
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
 from app import drafts
-from app.components import next_step, page_header, plain, show_error
-from app.data_panels import show_fit, show_problems, show_reading, show_rows, show_split
-from app.i18n import t, text
-from app.state import current_study, store
-from kasa.data.check import Problem, check_rows
-from kasa.data.read import Table, describe_columns, guess_columns, read_table
-from kasa.data.split import PreparedRows, prepare_rows, user_parts
+from app.components import next_step, page_header, show_error
+from app.data_columns import choose_columns, say_task
+from app.data_panels import show_fit, show_reading, show_rows
+from app.data_problems import choose_fixes, show_problems
+from app.data_source import choose_file, choose_reading, read
+from app.data_split import choose_split, show_split
+from app.i18n import t
+from app.state import current_study
+from kasa.data.check import Examined, TokenFacts, examine
+from kasa.data.read import Table
+from kasa.data.split import PreparedRows, divide
+from kasa.dataspec import DataSpec
 from kasa.errors import KasaError
-from kasa.study import DataSpec, Protocol, Study
+from kasa.study import TRAINED_TASKS, Protocol, Study
 
-OWN_PATH, OWN_UPLOAD = "data_own_path", "data_own_upload"
-TYPES = ["csv", "tsv", "txt", "jsonl", "ndjson", "json", "xlsx"]
 PREVIEW_ROWS = 8
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def read(_path: Path, sha256: str) -> Table:
-    del sha256
-    return read_table(_path)
-
-
-@st.cache_data(max_entries=4, show_spinner=False)
-def prepare(_table: Table, spec: DataSpec, protocol: Protocol) -> PreparedRows:
-    return prepare_rows(_table, spec, protocol)
-
-
-@st.cache_data(max_entries=4, show_spinner=False)
 def find_problems(
-    _table: Table, spec: DataSpec, model: str, _lengths: NDArray[np.int64] | None, max_length: int
-) -> list[Problem]:
-    del model  # part of the key: the lengths are this model's
-    parts = user_parts(_table, spec.split) if spec.split else None
-    limit = None if _lengths is None else max_length
-    return check_rows(_table, spec.text, spec.label, _lengths, limit, parts=parts)
+    _table: Table,
+    _test: Table | None,
+    spec: DataSpec,
+    reader: tuple[str, int],
+    _tokens: TokenFacts | None,
+) -> Examined:
+    del reader  # part of the key: the tokens are this model's, and this many are read
+    return examine(_table, spec, test=_test, tokens=_tokens)
 
 
-def choose_file(study: Study) -> tuple[Path, str] | None:
-    """Return (file, title to suggest) for a sample or the person's own file; None without one."""
-    current = Path(study.data.path)
-    samples = {Path(drafts.SAMPLE_STUDIES[lang]).stem: lang for lang in drafts.SAMPLE_STUDIES}
-    start = samples.get(current.stem, "own") if current.is_file() else text().lang
-    labels = {option: t(f"data_page.source_{option}") for option in (*samples.values(), "own")}
-    options = list(labels)
-    source = st.radio(
-        t("data_page.source"),
-        options,
-        index=options.index(start),
-        format_func=labels.__getitem__,
-        key="data_source",
-        horizontal=True,
-    )
-    if source in drafts.SAMPLE_STUDIES:
-        sample = drafts.sample_study(source)
-        return Path(sample.data.path), sample.title
-    upload_file()
-    kept = st.session_state.get(OWN_PATH) or (str(current) if start == "own" else None)
-    if kept is None:
-        st.info(t("data_page.no_file"), icon=":material/upload_file:")
-        return None
-    return Path(kept), t("data_page.title_own", name=Path(kept).stem)
-
-
-def upload_file() -> None:
-    """Keep an uploaded file that can be read; one that cannot is named and forgotten again."""
-    file = st.file_uploader(
-        t("data_page.upload"), type=TYPES, key="data_upload", help=t("data_page.upload_help")
-    )
-    if file is None or st.session_state.get(OWN_UPLOAD) == file.file_id:
-        return
-    path = store().add_dataset(file.name, file.getvalue())
-    try:
-        read(path, path.parent.name)
-    except KasaError as error:
-        path.unlink(missing_ok=True)
-        with suppress(OSError):
-            path.parent.rmdir()
-        show_error(error)
-    else:
-        st.session_state[OWN_PATH], st.session_state[OWN_UPLOAD] = str(path), file.file_id
-
-
-def choose_columns(table: Table, current: DataSpec, path: Path) -> DataSpec | None:
-    """Return the columns, guessed or the study's own; None until two different ones are chosen."""
-    st.subheader(t("data_page.columns"), anchor=False)
-    guess = guess_columns(table.frame)
-    names = list(table.frame.columns)
-    infos = {info.name: info for info in describe_columns(table.frame, guess)}
-    own = current if current.path == str(path) else None
-    starts = {
-        "text": own.text if own else guess.text,
-        "label": own.label if own else guess.label,
-        "split": own.split if own else None,
-    }
-    chosen: dict[str, str | None] = {}
-    for place, (role, start) in zip(st.columns(3), starts.items(), strict=True):
-        with place:
-            chosen[role] = st.selectbox(
-                t(f"data_page.column_{role}"),
-                names,
-                index=names.index(start) if start in names else None,
-                placeholder=t("data_page.no_split") if role == "split" else "",
-                key=f"data_{role}_{path.parent.name[:12]}",
-            )
-            info = infos.get(chosen[role] or "")
-            if info:
-                values, empty = text().number(info.num_values), text().number(info.num_empty)
-                st.caption(t("data_page.column_info", values=values, empty=empty))
-    used = [name for name in dict.fromkeys(chosen.values()) if name]
-    ordered = [*used, *(name for name in names if name not in used)]
-    show_rows(table.frame[ordered].head(PREVIEW_ROWS), "data_preview", t("data_page.preview"))
-    if not chosen["text"] or not chosen["label"]:
-        st.warning(t("data_page.no_column"))
-        return None
-    if chosen["text"] == chosen["label"]:
-        st.warning(t("data_page.same_column"))
-        return None
-    return DataSpec(str(path), chosen["text"], chosen["label"], chosen["split"], path.parent.name)
-
-
-def choose_shares(start: Protocol, spec: DataSpec) -> Protocol:
-    """Return the protocol with the shares of the validation and test rows."""
-    st.subheader(t("data_page.split"), anchor=False)
-    st.markdown(t("data_page.split_lead"))
-    if spec.split:
-        st.info(plain(t("data_page.split_given", column=spec.split)))
-    shares = {}
-    for place, part in zip(st.columns(2), ("validation", "test"), strict=True):
-        percent = min(40, max(5, round(100 * getattr(start, f"{part}_fraction"))))
-        label = t(f"data_page.{part}_share")
-        shares[part] = place.slider(label, 5, 40, percent, key=f"data_{part}_share") / 100
-    return replace(start, validation_fraction=shares["validation"], test_fraction=shares["test"])
+@st.cache_data(max_entries=4, show_spinner=False)
+def divided(_found: Examined, spec: DataSpec, protocol: Protocol) -> PreparedRows:
+    return divide(_found, spec, protocol)
 
 
 def save(study: Study, spec: DataSpec, protocol: Protocol, suggested: str) -> None:
@@ -152,7 +50,7 @@ def save(study: Study, spec: DataSpec, protocol: Protocol, suggested: str) -> No
     ).strip()
     if not title:
         st.warning(t("data_page.no_title"))
-    elif study == replace(study, title=title, data=spec, protocol=protocol):
+    elif study.title == title and study.data == spec and study.protocol == protocol:
         st.success(t("data_page.saved"), icon=":material/check_circle:")
         next_step("shell.next.experiment", "pages/experiment.py")
     else:
@@ -172,16 +70,39 @@ def main() -> None:
     if chosen is None:
         return
     path, title = chosen
-    table = read(path, path.parent.name)
+    table, reading = choose_reading(path, study)
+    if table is None:
+        return
     show_reading(table, path)
-    spec = choose_columns(table, study.data, path)
+    preview = st.container()
+    spec = choose_columns(table, study.data, path, reading)
+    mask = spec is None or choose_fixes(study, spec).mask
+    with preview:
+        used = spec.columns() if spec else []
+        ordered = [*used, *(name for name in table.frame.columns if name not in used)]
+        rows = table.frame[ordered].head(PREVIEW_ROWS)
+        show_rows(rows, "data_preview", t("data_page.preview"), mask=mask)
     if spec is None:
         return
-    lengths = show_fit(spec, table, study.model)
-    max_length = study.protocol.max_length
-    show_problems(table, spec, find_problems(table, spec, study.model, lengths, max_length))
-    protocol = choose_shares(study.protocol, spec)
-    show_split(prepare(table, spec, protocol))
+    tokens = show_fit(spec, table, study.model, study.protocol.max_length)
+    problems = st.container()
+    spec, protocol = choose_split(study, choose_fixes(study, spec))
+    test = None
+    if spec.test_path:
+        test = read(Path(spec.test_path), str(spec.test_sha256), spec.reading)
+    with st.spinner(t("data_page.checking")):
+        reader = (study.model, study.protocol.max_length)
+        found = find_problems(table, test, spec, reader, tokens)
+    with problems:
+        show_problems(table, spec, found)
+    try:
+        show_split(divided(found, spec, protocol), study.gates.metric_min)
+    except KasaError as error:
+        show_error(error)
+        return
+    if spec.task not in TRAINED_TASKS:
+        say_task(spec)
+        return
     save(study, spec, protocol, title)
 
 

@@ -97,8 +97,10 @@ def show_weights(facts: ModelFacts) -> None:
     for weight in facts.weights:
         shape = sizes(weight.shape[::-1] if weight.transposed else weight.shape)
         layer = t("model.outside") if weight.layer is None else str(weight.layer)
-        written = t("model.transposed", shape=shape) if weight.transposed else shape
-        rows.append((layer, weight.kind, written, weight.num_params, weight.dtype, weight.module))
+        notes = [name for name in ("transposed", "fused") if getattr(weight, name)]
+        for note in notes:
+            shape = t(f"model.{note}", shape=shape)
+        rows.append((layer, weight.kind, shape, weight.num_params, weight.dtype, weight.module))
     names = ("layer", "kind", "shape", "params", "dtype", "module")
     titles = {name: t(f"model.column_{name}") for name in names}
     st.dataframe(

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import state
 from app.components import page_header
+from app.dataset_list import show_datasets
 from app.i18n import t, text
 from kasa import __version__
 from kasa.tuning.measure import machine
@@ -23,6 +24,8 @@ if allowed != store.hub_access():
 st.subheader(t("settings.workspace.title"), anchor=False)
 st.markdown(t("settings.workspace.help"))
 st.code(str(store.home), language=None)
+
+show_datasets()
 
 st.subheader(t("settings.machine.title"), anchor=False)
 facts = machine()

@@ -19,7 +19,7 @@ from app.spectrum_jobs import (
     show_exact_job,
     show_progress,
 )
-from app.spectrum_panels import choose, say_sketch, show_downloads, show_grid
+from app.spectrum_panels import choose, say_fused, say_sketch, show_downloads, show_grid
 from app.spectrum_table import show_table
 from kasa.errors import KasaError
 from kasa.model.source import ModelSource, resolve_model
@@ -37,6 +37,7 @@ def show_result(source: ModelSource, job: RunRecord) -> None:
         offer_start(source, job)
         return
     say_sketch(spectra)
+    say_fused(source)
     options = show_grid(spectra)
     show_curves(choose(spectra), options)
     show_plan(path, spectra, options)

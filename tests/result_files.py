@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from kasa.dataspec import DataSpec
 from kasa.errors import TrainingError
 from kasa.runs.records import FinishedRun
 from kasa.runs.store import Store
-from kasa.study import DataSpec, Gates, Protocol, Study
+from kasa.study import Gates, Protocol, Study
 from tests.study_runs import LABELS, finished_run
 
 FACTS = (

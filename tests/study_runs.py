@@ -10,9 +10,12 @@ from typing import Any
 import pandas as pd
 from sklearn.metrics import accuracy_score, f1_score
 
+from kasa.data.card import CardProblem, DatasetCard
+from kasa.data.split import PARTS
+from kasa.dataspec import DataSpec
 from kasa.errors import KasaError
 from kasa.runs.records import FinishedRun, RunRecord, StudyRecord
-from kasa.study import DataSpec, Gates, Study
+from kasa.study import Gates, Study
 from kasa.verdict.evidence import Evidence, build_evidence
 
 CONDITIONS: dict[str, Any] = {
@@ -179,4 +182,34 @@ def example_evidence(
         "abc123", study or example_study(), "started", datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
     )
     known = [run_record(run) for run in finished] if records is None else records
-    return build_evidence(record, known, finished, example_rows() if rows is None else rows)
+    rows = example_rows() if rows is None else rows
+    return build_evidence(record, known, finished, rows, example_card(record.study, rows))
+
+
+def example_card(study: Study, rows: pd.DataFrame) -> DatasetCard:
+    """Return the card of the example's rows, as a CP932 file with three kinds of problems."""
+    return DatasetCard(
+        file="inspection notes.csv",
+        sha256="ab12",
+        format="csv",
+        encoding="cp932",
+        task="classification",
+        columns={"text": [study.data.text], "label": [study.data.label]},
+        num_rows=len(rows) + 7,
+        num_used=len(rows),
+        num_left_out=7,
+        sizes={part: int((rows["part"] == part).sum()) for part in PARTS},
+        split_by="label",
+        labels={str(label): int(n) for label, n in rows["label"].value_counts().items()},
+        median_length=18.0,
+        longest_length=64,
+        problems=(
+            CardProblem("label_variants", 5, "changed"),
+            CardProblem("empty_text", 4, "left_out"),
+            CardProblem("duplicate", 3, "left_out"),
+            CardProblem("near_duplicate", 12, "kept_together"),
+        ),
+        personal={"phone": 2},
+        masked=study.data.mask,
+        fixes=("label_variants", "duplicate", "near_duplicate"),
+    )

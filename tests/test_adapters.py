@@ -211,7 +211,7 @@ PEFTS_OWN = KasaLinearVariant.__dict__["_truncate_base_weight"]
 
 
 def test_pefts_function_is_back_after_the_block() -> None:
-    with adapters.removing({}):
+    with adapters.removing(lambda _base, rank: rank):
         assert KasaLinearVariant.__dict__["_truncate_base_weight"] is not PEFTS_OWN
     assert KasaLinearVariant.__dict__["_truncate_base_weight"] is PEFTS_OWN
 
@@ -221,6 +221,13 @@ def test_pefts_function_is_back_after_a_failure() -> None:
         adapt(tiny_bert(), Arm("kasa", rank=4, removed_components=32))
     assert caught.value.code == "removal_too_large"
     assert KasaLinearVariant.__dict__["_truncate_base_weight"] is PEFTS_OWN
+
+
+def test_a_rank_as_large_as_the_weight_is_refused_in_words() -> None:
+    with pytest.raises(ModelError) as caught:
+        adapt(tiny_bert(), Arm("kasa", rank=32, removed_components=4))
+    assert caught.value.code == "kasa_rank_too_large"
+    assert caught.value.values == {"module": QUERY, "rank": 32, "limit": 31}
 
 
 def test_another_peft_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

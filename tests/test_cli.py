@@ -141,6 +141,7 @@ def test_check_data_ends_with_its_document(workspace: Path, notes: Path) -> None
         "empty_label": (1, [23]),
         "duplicate": (1, [24]),
         "conflicting_labels": (2, [25, 26]),
+        "near_duplicate": (2, [3, 13]),
     }
     assert all(problem["fix"].endswith("。") for problem in found["problems"])
 
@@ -148,9 +149,9 @@ def test_check_data_ends_with_its_document(workspace: Path, notes: Path) -> None
 def test_check_data_for_people_is_in_their_language(workspace: Path, notes: Path) -> None:
     english, japanese = (kasa("check-data", notes, "--lang", lang) for lang in ("en", "ja"))
     assert "所見: Text" in english.out
-    assert "Duplicate × 1 [24]" in english.out
+    assert "Duplicate × 1 (Left out) [24]" in english.out
     assert "所見: 文章" in japanese.out
-    assert "重複 × 1 [24]" in japanese.out
+    assert "重複 × 1（使わない）[24]" in japanese.out
     assert not {"empty_text", "duplicate"} & set(japanese.out.replace(":", " ").split())
     assert not english.out.splitlines()[-1].startswith("{")
 

@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from kasa.dataspec import DataSpec
 from kasa.jobs import estimate as estimate_job
 from kasa.model.source import ModelSource
 from kasa.runs.job import Job, JobCancelled, read_events
-from kasa.study import Arm, DataSpec, Gates, Prices, Protocol, Study
+from kasa.study import Arm, Gates, Prices, Protocol, Study
 from kasa.tuning.estimate import Estimate, extrapolate, probe_key
 from kasa.tuning.tasks import Classifier
 from kasa.tuning.train import Tuning

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from kasa.dataspec import DataSpec
 from kasa.errors import TrainingError
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels
-from kasa.study import Arm, DataSpec, Protocol
+from kasa.study import Arm, Protocol
 from kasa.text import Translator, translator
 from kasa.verdict.evidence import evidence_to_dict, pairs, split_conditions
 from tests.study_runs import (

@@ -16,7 +16,7 @@ from kasa.model.fit import (
     TokenizerFit,
     fit_sentence,
     script_of,
-    token_lengths,
+    token_counts,
     tokenizer_fit,
 )
 from kasa.model.source import ModelSource, resolve_model
@@ -68,14 +68,14 @@ def test_unknown_words_are_counted_exactly(words: ModelSource) -> None:
 
 
 def test_lengths_are_neither_cut_nor_padded(words: ModelSource) -> None:
-    lengths = token_lengths(words, ["a " * 300, "", "b"])
+    lengths = token_counts(words, ["a " * 300, "", "b"])[:, 0]
     assert lengths.tolist() == [300, 0, 1]
 
 
 def test_special_tokens_count_in_lengths_only(embedded: ModelSource) -> None:
     fit = tokenizer_fit(embedded, ["pump"])
     assert (fit.num_tokens, fit.longest_tokens) == (1, 3)
-    assert token_lengths(embedded, ["pump", ""]).tolist() == [3, 2]
+    assert token_counts(embedded, ["pump", "検"]).tolist() == [[3, 0], [3, 1]]
 
 
 def test_english_on_the_embedded_model(embedded: ModelSource) -> None:
@@ -130,7 +130,7 @@ def test_accents_do_not_make_french_unreadable(byte_level: ModelSource) -> None:
 def test_any_text_has_a_fit(texts: list[str]) -> None:
     source = resolve_model("embedded")
     fit = tokenizer_fit(source, texts)
-    lengths = token_lengths(source, texts)
+    lengths = token_counts(source, texts)[:, 0]
     assert fit.num_texts == len(texts) == len(lengths)
     assert 0 <= fit.unknown_share <= 1
     assert fit.longest_tokens == max(lengths, default=0)
@@ -179,5 +179,5 @@ def test_a_model_without_tokenizer_json_says_so(tmp_path: Path) -> None:
     assert caught.value.code == "tokenizer_missing"
     (tmp_path / "m/tokenizer.json").write_text('{"model": 1}', "utf-8")
     with pytest.raises(ModelError) as caught:
-        token_lengths(source, ["a"])
+        token_counts(source, ["a"])
     assert caught.value.code == "model_damaged"

@@ -18,8 +18,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("model", "spectral", "data", "tuning", "runs", "verdict", "report")
-COMMON = ("errors", "text", "checks", "study")  # every room may use these, and they use no room
-OUTSIDE = ("__main__", "commands", "worker", "jobs")  # they stand outside the order of the rooms
+# Every room may use these, and they use no room.
+COMMON = ("errors", "text", "checks", "dataspec", "study")
+OUTSIDE = (
+    "__main__",
+    "commands",
+    "worker",
+    "jobs",
+    "bars",
+)  # they stand outside the order of the rooms
 WORKERS = ("worker", "jobs")
 LIGHT = (*COMMON, "data", "runs", "verdict", "report")
 HEAVY = ("torch", "transformers", "streamlit")

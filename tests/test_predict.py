@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kasa.dataspec import DataSpec
 from kasa.errors import StoreError
 from kasa.model.source import ModelSource, resolve_model
-from kasa.study import Arm, DataSpec, Protocol, Study
+from kasa.study import Arm, Protocol, Study
 from kasa.tuning.outcome import Outcome, Part, Parts
 from kasa.tuning.predict import predict_base, predict_tuned
 from kasa.tuning.train import run_frozen_head, run_tuned

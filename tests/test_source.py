@@ -299,6 +299,17 @@ def test_only_gpt2_stores_its_weights_transposed(model_type: str, transposed: bo
     assert weights[0].transposed is transposed
 
 
+def test_a_matrix_that_holds_several_projections_says_so() -> None:
+    names = ("attn.c_attn", "self_attn.qkv_proj", "mlp.gate_up_proj", "self_attn.q_proj", "mlp.fc1")
+    weights, _ = sort_tensors([header(f"h.0.{n}.weight", 4, 4) for n in names], "phi3", None)
+    assert [w.kind for w in weights if w.fused] == ["c_attn", "qkv_proj", "gate_up_proj"]
+
+
+def test_a_fused_parameter_outside_a_linear_layer_is_named_as_skipped() -> None:
+    _, skipped = sort_tensors([header("layers.0.self_attn.in_proj_weight", 12, 4)], "x", None)
+    assert [s.reason for s in skipped] == ["not_weight"]
+
+
 def test_a_real_causal_model(shared_models: Path) -> None:
     facts = model_facts(resolve_model(str(shared_models / "stories260K")))
     assert (facts.architecture, facts.num_layers, len(facts.weights)) == ("LlamaForCausalLM", 5, 35)

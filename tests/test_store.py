@@ -15,12 +15,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from kasa.dataspec import DataSpec
 from kasa.errors import DataError, KasaError, StoreError, TrainingError
 from kasa.runs.files import read_json, write_json
 from kasa.runs.job import Job
 from kasa.runs.records import FinishedRun, RunRecord
 from kasa.runs.store import Store
-from kasa.study import Arm, DataSpec, Gates, Prices, Protocol, Study, load_study
+from kasa.study import Arm, Gates, Prices, Protocol, Study, load_study
 from tests.result_files import draft, finish, write_result
 from tests.study_runs import finished_run
 
@@ -156,7 +157,7 @@ def test_rows_keep_every_letter(store: Store, tmp_path: Path) -> None:
     texts = [f'{row} "異音"\u2028\n{{[\\, 𝄞 NA' for row in range(40)]
     labels = ["NA", "001"] * 20
     pd.DataFrame({"t": texts, "l": labels}).to_csv(tmp_path / "a.csv", index=False)
-    data = DataSpec(str(tmp_path / "a.csv"), "t", "l")
+    data = DataSpec(str(tmp_path / "a.csv"), "t", "l", fixes=())
     study_id = store.create_study(Study("x", "embedded", data, protocol=Protocol("quick")))
     store.start_study(study_id)
     rows = store.rows(study_id).sort_values("row")

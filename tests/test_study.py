@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kasa.dataspec import DataSpec
 from kasa.errors import StudyError
 from kasa.study import (
     DEFAULT_ARMS,
@@ -19,7 +20,6 @@ from kasa.study import (
     METRICS,
     PROFILES,
     Arm,
-    DataSpec,
     Gates,
     Prices,
     Protocol,
@@ -306,8 +306,6 @@ def test_an_unknown_setting_is_named_with_the_known_ones(record: dict[str, Any],
     [
         ({"title": "x"}, "data"),
         (LEAST | {"data": {}}, "data.path"),
-        (LEAST | {"data": {"path": "a.csv", "label": "y"}}, "data.text"),
-        (LEAST | {"data": {"path": "a.csv", "text": "x"}}, "data.label"),
         (LEAST | {"arms": [{"rank": 8}]}, "arms.method"),
     ],
 )

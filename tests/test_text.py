@@ -29,8 +29,8 @@ FILE = re.compile(r".*\.(json|toml|csv|html|css|js|npz|jsonl|txt|safetensors|db)
 JAPANESE = re.compile("[぀-ヿ㐀-鿿]")
 # Names, symbols and units that a Japanese page shows as they are.
 AS_THEY_ARE = re.compile(
-    r"KaSA|LoRA|TF-IDF|Python|OS|GPU|JSON Lines|UTF-8|Gavish–Donoho|Marchenko–Pastur"
-    r"|alpha|beta|gamma|r(?==)"
+    r"KaSA|LoRA|TF-IDF|Python|OS|GPU|JSON( Lines)?|Parquet|UTF-\d+|EUC-JP|ISO-2022-JP|JIS"
+    r"|Gavish–Donoho|Marchenko–Pastur|alpha|beta|gamma|r(?==)"
 )
 SPEAKERS = ("t", "text", "speak", "say", "_tell")
 EN, JA = translator("en"), translator("ja")

@@ -17,8 +17,9 @@ from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, PreTraine
 
 from kasa.data.read import read_table
 from kasa.data.split import prepare_rows
+from kasa.dataspec import DataSpec
 from kasa.model.source import ModelSource, resolve_model
-from kasa.study import DataSpec, Protocol
+from kasa.study import Protocol
 from kasa.tuning.measure import _processor
 from kasa.tuning.outcome import Part, Parts, split_parts
 

@@ -33,7 +33,10 @@ class Table:
     """A file's rows: `frame` is all strings, with "" for a missing cell.
 
     The frame's index holds the row numbers that a person sees: spreadsheet rows (header 1, first
-    data row 2; a record of several lines counts once, as in Excel), or line numbers in JSON Lines.
+    data row 2; a record of several lines counts once, as in Excel), line numbers in JSON Lines, or
+    the count of the object or row in other files. `header_row` is the spreadsheet row of the last
+    header line, 0 where there is none; `sheet` is the one that was read of the visible `sheets`;
+    `member` is the file's name inside a ZIP archive.
     """
 
     frame: pd.DataFrame
@@ -41,6 +44,10 @@ class Table:
     encoding: str
     delimiter: str | None = None
     notes: tuple[Note, ...] = ()
+    sheet: str | None = None
+    sheets: tuple[str, ...] = ()
+    header_row: int = 0
+    member: str | None = None
 
     @property
     def first_row(self) -> int:
@@ -74,9 +81,13 @@ def build_table(
         raise DataError("data_no_rows", columns=len(header))
     check_size(width, width * len(cells))
     names, name_notes = name_columns([*header, *[""] * (width - len(header))])
-    padded = [[*row, *[""] * (width - len(row))] for row in cells]
-    index = pd.Index(numbers, name="row", dtype="int64")
-    frame = pd.DataFrame(padded, columns=pd.Index(names, dtype="str"), index=index, dtype="str")
+    # Column by column: a second grid of all cells would double the memory.
+    columns = {
+        place: pd.array([row[place] if place < len(row) else "" for row in cells], dtype="str")
+        for place in range(width)
+    }
+    frame = pd.DataFrame(columns, index=pd.Index(numbers, name="row", dtype="int64"))
+    frame.columns = pd.Index(names, dtype="str")
     frame = frame.loc[:, [not _unused(frame, name, header, k) for k, name in enumerate(names)]]
     if frame.columns.empty:
         raise DataError("data_no_rows", columns=0)

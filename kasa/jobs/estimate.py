@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gc
 import time
-from pathlib import Path
 from typing import Any
 
 import psutil
 
-from kasa.data.read import read_table
-from kasa.data.split import prepare_rows
+from kasa.data.card import prepare_study
 from kasa.model.source import ModelSource, resolve_model
 from kasa.runs.job import Job
 from kasa.study import Arm, Study, study_from_dict
@@ -25,7 +23,7 @@ PROBE_STEPS = 5
 def execute(job: Job) -> dict[str, Any]:
     """Measure every arm once, the smallest first, so that each one's memory peak is its own."""
     study = study_from_dict(job.config["study"])
-    prepared = prepare_rows(read_table(Path(study.data.path)), study.data, study.protocol)
+    prepared, _ = prepare_study(study.data, study.protocol)
     parts = split_parts(prepared.rows)
     source = resolve_model(study.model, hub_access=bool(job.config["hub_access"]))
     probe = StudyProbe(job, source, parts, study)

@@ -83,15 +83,18 @@ def tokenizer_fit(source: ModelSource, texts: Sequence[str]) -> TokenizerFit:
     )
 
 
-def token_lengths(source: ModelSource, texts: Sequence[str]) -> NDArray[np.int64]:
-    """Return each text's length in tokens as the model sees it: special tokens in, nothing cut."""
-    tokenizer, _ = _tokenizer(source)
-    lengths = [
-        len(encoding)
+def token_counts(source: ModelSource, texts: Sequence[str]) -> NDArray[np.int64]:
+    """Return each text's number of tokens, and how many of them the model does not know.
+
+    Shape (number of texts, 2); special tokens count in the first, and nothing is cut.
+    """
+    tokenizer, unknown_id = _tokenizer(source)
+    counts = [
+        (len(encoding), encoding.ids.count(unknown_id) if unknown_id is not None else 0)
         for start in range(0, len(texts), BATCH)
         for encoding in tokenizer.encode_batch(list(texts[start : start + BATCH]))
     ]
-    return np.asarray(lengths, dtype=np.int64)
+    return np.asarray(counts, dtype=np.int64).reshape(-1, 2)
 
 
 def fit_sentence(fit: TokenizerFit, text: Translator) -> str:

@@ -19,6 +19,9 @@ from kasa.errors import ModelError
 BYTES_PER_VALUE = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 CONV1D_MODELS = ("gpt2", "openai-gpt", "imagegpt", "decision_transformer")
 CONV1D_KINDS = ("c_attn", "c_fc", "c_proj", "q_attn")
+FUSED = re.compile(
+    r"(^|\.)(c_attn|query_key_value|qkv(_proj)?|Wqkv|W_pack|in_proj|gate_up_proj|kv_proj)$"
+)
 LAYER = re.compile(r"(?:^|\.)(?:layers?|blocks?|h)\.(\d+)\.")
 EMBEDDING = re.compile(r"(^|[._])(embed\w*|wte|wpe|relative_attention_bias|shared)(\.|$)")
 NORM = re.compile(r"norm|^ln", re.IGNORECASE)
@@ -47,6 +50,8 @@ class WeightInfo:
     `shape` is as stored: (out, in), or (in, out) where `transposed` (GPT-2's Conv1D). `module` is
     the state-dict name without `.weight`; `layer` is None outside the repeated layers; `kind` is
     the shortest ending of the module's path that names it within a layer (query, q_proj, …).
+    `fused` says that several projections (query, key and value, or gate and up) lie in one matrix;
+    it is measured and cut as one, which is how an adapter sees it.
     """
 
     name: str
@@ -57,6 +62,7 @@ class WeightInfo:
     kind: str
     num_params: int
     transposed: bool
+    fused: bool
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,7 @@ def _weight(header: TensorHeader, kinds: dict[str, str], model_type: str) -> Wei
         kind=kinds[path],
         num_params=header.num_values,
         transposed=conv1d,
+        fused=FUSED.search(module) is not None,
     )
 
 

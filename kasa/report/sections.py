@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from kasa.report import plots
+from kasa.report.data_section import data_section
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels
 from kasa.report.method import conditions_section, limits_section, method_section
@@ -30,6 +31,7 @@ def report_sections(evidence: Evidence, text: Translator) -> tuple[Section, ...]
         training_section,
         confusion_section,
         examples_section,
+        data_section,
         method_section,
         conditions_section,
         limits_section,

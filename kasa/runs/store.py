@@ -5,7 +5,7 @@ kasa.db                studies, runs, the dispatcher's place
 settings.json          hub access and other choices of the person
 datasets/<sha256>/     an uploaded or imported file under its own name
 spectra/<sha256>/      a model's spectra, one file a matrix
-studies/<id>/          study.toml, rows.jsonl (the rows and the part each belongs to)
+studies/<id>/          study.toml, rows.jsonl (the rows and the part each belongs to), card.json
 runs/<id>/             config.json, log.txt, events.jsonl, result.json, predictions.csv, adapter
 """
 
@@ -26,13 +26,12 @@ from typing import Any
 
 import pandas as pd
 
-from kasa.data.read import read_table
-from kasa.data.split import prepare_rows
-from kasa.errors import KasaError, StoreError
+from kasa.data.card import DatasetCard, card_from_dict, prepare_study
+from kasa.errors import KasaError, StoreError, StudyError
 from kasa.runs.files import read_json, safe_name, workspace, write_bytes, write_json
 from kasa.runs.job import read_events
 from kasa.runs.records import ACTIVE, FinishedRun, RunRecord, StudyRecord
-from kasa.study import Study, study_from_dict
+from kasa.study import TRAINED_TASKS, Study, study_from_dict
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS studies (
@@ -167,21 +166,31 @@ class Store:
         record = self.study(study_id)
         if record.status == "draft":
             study = self.with_dataset(record.study)
-            prepared = prepare_rows(read_table(Path(study.data.path)), study.data, study.protocol)
+            prepared, card = prepare_study(study.data, study.protocol)
+            if prepared.task not in TRAINED_TASKS:
+                raise StudyError("task_not_trained", task=prepared.task)
             folder = self.study_folder(study_id)
             rows = prepared.rows.to_json(orient="records", lines=True, force_ascii=False)
             write_bytes(folder / "rows.jsonl", rows.encode())
+            write_json(folder / "card.json", card.to_dict())
             write_bytes(folder / "study.toml", study.to_toml().encode())
             self._queue_runs(study_id, study)
         return self.runs(study_id)
 
     def with_dataset(self, study: Study) -> Study:
         """Return the study with its data file kept in the workspace and named by content."""
-        source = Path(study.data.path)
+        kept = self._kept_file(study.data.path)
+        data = replace(study.data, path=str(kept), sha256=kept.parent.name)
+        if data.test_path:
+            tested = self._kept_file(data.test_path)
+            data = replace(data, test_path=str(tested), test_sha256=tested.parent.name)
+        return replace(study, data=data)
+
+    def _kept_file(self, path: str) -> Path:
+        source = Path(path)
         if not source.is_file():
-            raise StoreError("dataset_gone", path=study.data.path)
-        path = self.add_dataset(source.name, source.read_bytes())
-        return replace(study, data=replace(study.data, path=str(path), sha256=path.parent.name))
+            raise StoreError("dataset_gone", path=path)
+        return self.add_dataset(source.name, source.read_bytes())
 
     def _queue_runs(self, study_id: str, study: Study) -> None:
         pairs = list(zip(study.arm_names(), study.arms, strict=True))
@@ -244,6 +253,13 @@ class Store:
             raise StoreError("no_rows", study=study_id)
         lines = path.read_text("utf-8").split("\n")
         return pd.DataFrame([json.loads(line) for line in lines if line])
+
+    def card(self, study_id: str) -> DatasetCard:
+        """Return the dataset card of a started study."""
+        record = read_json(self.study_folder(study_id) / "card.json")
+        if record is None:
+            raise StoreError("no_rows", study=study_id)
+        return card_from_dict(record)
 
     # -- runs ----------------------------------------------------------------------------------
 
@@ -313,6 +329,22 @@ class Store:
         record = self.add_job(kind, config, key)
         ensure_dispatcher(self)
         return record
+
+    def delete_job(self, run_id: str) -> None:
+        """Delete an ended job and its folder."""
+        folder = self.run_folder(run_id)
+        with self.connect() as db:
+            db.execute(
+                "DELETE FROM runs WHERE id = ? AND status NOT IN ('queued', 'running', 'stopping')",
+                (run_id,),
+            )
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def scrub(self) -> None:
+        """Rewrite the database so that nothing deleted is left in its file."""
+        with self.connect() as db:
+            db.execute("VACUUM")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def mark(self, run_id: str, status: str, *, error: KasaError | None = None) -> None:
         """Record how a run stands; an ended run keeps its end."""

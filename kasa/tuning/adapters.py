@@ -10,7 +10,7 @@ the same on every model. PEFT ties the number of removed triplets to r; here the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +61,9 @@ def target_modules(encoder: nn.Module, arm: Arm) -> list[str]:
         layer = encoder.get_submodule(name)
         if arm.method == "kasa" and not isinstance(layer, nn.Linear):
             raise ModelError("kasa_needs_linear", module=name, kind=type(layer).__name__)
+        limit = min(_weight(encoder, name).shape) - 1
+        if arm.method == "kasa" and arm.rank > limit:
+            raise ModelError("kasa_rank_too_large", module=name, rank=arm.rank, limit=limit)
     return found
 
 
@@ -83,7 +86,7 @@ def adapt(encoder: nn.Module, arm: Arm) -> tuple[nn.Module, dict[str, Expectatio
     if kasa is not None:
         originals = {name: _weight(encoder, name).detach().clone() for name in names}
     counts = {encoder.get_submodule(name): arm.removed_from(name) for name in names}
-    with removing(counts):
+    with removing(lambda base, _rank: counts[base]):
         adapted = get_peft_model(encoder, config, adapter_name=ADAPTER)
     return adapted, {
         name: Expectation(weight, removed_norm(weight, arm.removed_from(name)))
@@ -100,16 +103,18 @@ def removed_norm(weight: Tensor, count: int) -> float:
 
 
 @contextmanager
-def removing(counts: dict[nn.Module, int]) -> Iterator[None]:
-    """Let PEFT's KaSA layers remove each base layer's number of triplets, inside the block."""
+def removing(count: Callable[[nn.Module, int], int]) -> Iterator[None]:
+    """Let PEFT's KaSA layers remove `count(base layer, r)` triplets, inside the block."""
     if peft.__version__ != PEFT_VERSION:
         raise TrainingError("peft_version", got=peft.__version__, wanted=PEFT_VERSION)
     original = KasaLinearVariant.__dict__["_truncate_base_weight"]
 
-    def truncate(module: Any, _rank: int) -> tuple[Tensor, Tensor]:
+    def truncate(module: Any, rank: int) -> tuple[Tensor, Tensor]:
         base = module.get_base_layer()
         weight = base.weight
-        left, right = smallest_part(weight.data, counts[base])
+        if rank >= min(weight.shape):
+            return original(module, rank)  # PEFT says why not
+        left, right = smallest_part(weight.data, count(base, rank))
         weight.data = subtract(weight.data, left, right)
         return left.float(), right.float()  # as PEFT's own does
 

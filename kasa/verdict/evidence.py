@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from kasa.data.card import DatasetCard
+from kasa.data.personal import mask_personal
 from kasa.runs.records import FinishedRun, RunRecord, StudyRecord
 from kasa.study import METHODS, METRICS, Study
 from kasa.verdict.compare import ArmSummary, Verdict, compare, disagreements, summarise
@@ -37,6 +39,10 @@ class EvidenceStore(Protocol):
 
     def rows(self, study_id: str) -> pd.DataFrame:
         """Return its usable rows: row, text, label, part."""
+        ...
+
+    def card(self, study_id: str) -> DatasetCard:
+        """Return what its data is and what was done to it."""
         ...
 
 
@@ -68,6 +74,7 @@ class Evidence:
     verdicts: tuple[Verdict, ...]
     gates: tuple[GateResult, ...]
     data: DataFacts
+    card: DatasetCard
     disagreements: pd.DataFrame
     conditions: dict[str, Any]
     differing: dict[str, dict[str, tuple[str, ...]]]
@@ -114,9 +121,12 @@ def gather(store: EvidenceStore, study_id: str) -> Evidence:
 
     Raises `StoreError` for an unknown study and for one that was not started.
     """
-    record = store.study(study_id)
     return build_evidence(
-        record, store.runs(study_id), store.finished_runs(study_id), store.rows(study_id)
+        store.study(study_id),
+        store.runs(study_id),
+        store.finished_runs(study_id),
+        store.rows(study_id),
+        store.card(study_id),
     )
 
 
@@ -125,6 +135,7 @@ def build_evidence(
     runs: Sequence[RunRecord],
     finished: Sequence[FinishedRun],
     rows: pd.DataFrame,
+    card: DatasetCard,
 ) -> Evidence:
     """Return the evidence from a study's records; arms in the study's order, seeds ascending."""
     order = {arm: place for place, arm in enumerate(record.study.arm_names())}
@@ -139,10 +150,18 @@ def build_evidence(
         verdicts=tuple(_verdicts(record.study, ordered)),
         gates=tuple(check_gates(record.study, summaries, ordered)),
         data=_data_facts(record.study, rows),
-        disagreements=disagreements(ordered, rows),
+        card=card,
+        disagreements=_hidden(disagreements(ordered, rows), record.study),
         conditions=common,
         differing=differing,
     )
+
+
+def _hidden(rows: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return rows with likely personal data replaced, unless the study says otherwise."""
+    if not study.data.mask or rows.empty:
+        return rows
+    return rows.assign(text=rows["text"].map(mask_personal))
 
 
 def pairs(study: Study, arms: Sequence[str]) -> list[tuple[str, str]]:

@@ -12,12 +12,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.progress import overall_share, run_progress, seconds_left
+from kasa.dataspec import DataSpec
 from kasa.errors import StoreError, TrainingError
 from kasa.runs.files import write_json
 from kasa.runs.job import Job
 from kasa.runs.records import RunRecord
 from kasa.runs.store import Store
-from kasa.study import Arm, DataSpec, Gates, Prices, Protocol, Study
+from kasa.study import Arm, Gates, Prices, Protocol, Study
 from kasa.tuning.estimate import probe_key
 from tests.small_studies import small_study
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from kasa.dataspec import DataSpec
 from kasa.runs.store import Store
-from kasa.study import DataSpec, Study
+from kasa.study import Study
 from tests.result_files import draft, finish
 
 MAIN = str(Path(__file__).resolve().parents[2] / "app" / "main.py")

@@ -8,8 +8,9 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from kasa.dataspec import DataSpec
 from kasa.runs.store import Store
-from kasa.study import DataSpec, Study
+from kasa.study import Study
 from tests.known_answers import BERT_CONFIG, bert_tensors, write_model
 
 MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
@@ -78,7 +79,9 @@ def test_a_gpt2_weight_is_shown_as_it_works_and_not_as_it_is_stored(tmp_path: Pa
     tensors = {"h.0.attn.c_attn.weight": torch.ones(8, 24)}
     config = BERT_CONFIG | {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}
     app = choose_folder(open_page(), write_model(tmp_path / "m", tensors, config))
-    assert app.dataframe[0].value.iloc[0, 2] == "24 × 8, stored transposed"
+    assert (
+        app.dataframe[0].value.iloc[0, 2] == "24 × 8, stored transposed, several projections in one"
+    )
 
 
 @pytest.mark.parametrize("lang", ["ja", "en"])

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from kasa.dataspec import DataSpec
 from kasa.jobs.spectrum import execute
 from kasa.model.source import resolve_model
 from kasa.runs.files import write_json
 from kasa.runs.job import Job
 from kasa.runs.store import Store
 from kasa.spectral.spectrum import spectrum_key
-from kasa.study import DataSpec, Study
+from kasa.study import Study
 from kasa.text import CATALOGUE, LANGUAGES, catalogue
 from tests.browser.conftest import PHONE, WIDE, Visit
 from tests.browser.studio import ROOT, Server, Visitor

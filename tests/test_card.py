@@ -1,0 +1,80 @@
+"""The dataset card: counts that add up, a round trip, and what a study keeps of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kasa.data.card import card_from_dict, prepare_study
+from kasa.dataspec import DataSpec
+from kasa.errors import StudyError
+from kasa.runs.store import Store
+from kasa.study import Protocol, Study
+
+LABELS = ("leak", "noise", "heat")
+WORDS = ("pump", "motor", "valve", "belt", "hose", "panel", "shaft", "brake", "fan", "gear")
+
+
+def write(folder: Path) -> Path:
+    rows = [
+        f"{WORDS[k % 10]} {WORDS[k // 10]} shows {LABELS[k % 3]} again,{LABELS[k % 3]},{k % 7}.5"
+        for k in range(60)
+    ]
+    rows[5] = f",{LABELS[0]},1.5"
+    rows[6] = rows[7]
+    rows[8] = f"call 03-1234-5678 about the {WORDS[3]},{LABELS[1]},2.5"
+    path = folder / "notes.csv"
+    path.write_text("\n".join(["note,kind,score", *rows]), "utf-8")
+    return path
+
+
+def test_the_card_says_what_the_rows_are(tmp_path: Path) -> None:
+    spec = DataSpec(str(write(tmp_path)), "note", "kind", sha256="ab")
+    prepared, card = prepare_study(spec, Protocol())
+    assert (card.file, card.format, card.encoding, card.task) == (
+        "notes.csv", "csv", "utf-8", "classification",
+    )  # fmt: skip
+    assert (card.num_rows, card.num_used, card.num_left_out) == (60, 58, 2)
+    assert sum(card.sizes.values()) == sum(card.labels.values()) == len(prepared.rows) == 58
+    assert card.columns == {"text": ["note"], "label": ["kind"]}
+    assert {(p.kind, p.count, p.treatment) for p in card.problems} >= {
+        ("empty_text", 1, "left_out"),
+        ("duplicate", 1, "left_out"),
+        ("personal_data", 1, "kept"),
+    }
+    assert card.personal == {"phone": 1}
+    assert card.masked
+    assert card_from_dict(json.loads(json.dumps(card.to_dict()))) == card
+
+
+def test_a_score_has_its_range_and_no_labels(tmp_path: Path) -> None:
+    spec = DataSpec(str(write(tmp_path)), "note", score="score")
+    _, card = prepare_study(spec, Protocol())
+    assert (card.labels, card.score_range) == ({}, (0.5, 6.5))
+
+
+def test_a_started_study_keeps_its_card_and_its_changed_rows(
+    tmp_path: Path, workspace: Path
+) -> None:
+    store = Store()
+    fixes = ("duplicate", "personal_data")
+    data = DataSpec(str(write(tmp_path)), "note", "kind", fixes=fixes, mask=False)
+    study_id = store.create_study(Study("A", "embedded", data))
+    store.start_study(study_id)
+    card = store.card(study_id)
+    assert (card.fixes, card.masked, card.personal) == (("personal_data", "duplicate"), False, {})
+    texts = "\n".join(store.rows(study_id)["text"])
+    assert "03-1234-5678" not in texts
+    assert "[phone]" in texts
+
+
+def test_a_task_that_runs_cannot_be_made_of_is_refused(tmp_path: Path, workspace: Path) -> None:
+    store = Store()
+    data = DataSpec(str(write(tmp_path)), "note", score="score")
+    study_id = store.create_study(Study("A", "embedded", data))
+    with pytest.raises(StudyError) as caught:
+        store.start_study(study_id)
+    assert caught.value.code == "task_not_trained"
+    assert store.runs(study_id) == []
