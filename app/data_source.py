@@ -18,7 +18,7 @@ from kasa.errors import KasaError
 from kasa.study import Study
 
 OWN_PATH, OWN_UPLOAD = "data_own_path", "data_own_upload"
-TEST_PATH, TEST_UPLOAD = "data_test_path", "data_test_upload"
+TEST_PATH, TEST_UPLOAD = "data_test_kept", "data_test_kept_id"
 TYPES = ["csv", "tsv", "txt", "jsonl", "ndjson", "json", "xlsx", "xls", "parquet", "zip"]
 DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 PREVIEW_BYTES = 200_000

@@ -90,12 +90,12 @@ def main() -> None:
     test = None
     if spec.test_path:
         test = read(Path(spec.test_path), str(spec.test_sha256), spec.reading)
-    with st.spinner(t("data_page.checking")):
-        reader = (study.model, study.protocol.max_length)
-        found = find_problems(table, test, spec, reader, tokens)
-    with problems:
-        show_problems(table, spec, found)
     try:
+        with st.spinner(t("data_page.checking")):
+            reader = (study.model, study.protocol.max_length)
+            found = find_problems(table, test, spec, reader, tokens)
+        with problems:
+            show_problems(table, spec, found)
         show_split(divided(found, spec, protocol), study.gates.metric_min)
     except KasaError as error:
         show_error(error)

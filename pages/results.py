@@ -64,7 +64,7 @@ def show_confusion(evidence: Evidence) -> None:
 
 def show_examples(evidence: Evidence) -> None:
     st.subheader(t("report.section.examples"), anchor=False)
-    table, rows = evidence.disagreements, evidence.data.num_rows["test"]
+    table, rows = evidence.disagreements, evidence.card.sizes["test"]
     counts = {"count": text().number(len(table)), "rows": text().number(rows)}
     st.markdown(t("report.examples_note", **counts))
     if table.empty:

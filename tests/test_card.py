@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kasa.data.card import card_from_dict, prepare_study
+from kasa.data.card import card_from_dict, dataset_card, prepare_study
+from kasa.data.read import read_table
+from kasa.data.split import prepare_rows
 from kasa.dataspec import DataSpec
 from kasa.errors import StudyError
 from kasa.runs.store import Store
@@ -47,6 +50,14 @@ def test_the_card_says_what_the_rows_are(tmp_path: Path) -> None:
     assert card.personal == {"phone": 1}
     assert card.masked
     assert card_from_dict(json.loads(json.dumps(card.to_dict()))) == card
+
+
+@pytest.mark.parametrize("path", ["/home/me/notes.csv", r"C:\Users\me\notes.csv", "notes.csv"])
+def test_a_card_does_not_tell_where_the_file_lay(tmp_path: Path, path: str) -> None:
+    spec = DataSpec(str(write(tmp_path)), "note", "kind")
+    table = read_table(Path(spec.path))
+    prepared = prepare_rows(table, spec, Protocol())
+    assert dataset_card(table, replace(spec, path=path), prepared).file == "notes.csv"
 
 
 def test_a_score_has_its_range_and_no_labels(tmp_path: Path) -> None:

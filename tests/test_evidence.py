@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from kasa.dataspec import DataSpec
 from kasa.errors import TrainingError
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels
@@ -48,14 +47,6 @@ def test_evidence_holds_both_metrics_with_the_deciding_one_first() -> None:
     assert [s.arm for s in evidence.summaries] == list(evidence.study.arm_names())
     assert evidence.verdict("kasa-r8", "tfidf").verdict == "better"
     assert evidence.verdict("tfidf", "kasa-r8") is None
-    assert evidence.data.num_rows == {"train": 240, "validation": 60, "test": 120}
-    assert evidence.data.num_per_label["oil leak"] == 140
-
-
-@pytest.mark.parametrize("path", ["/home/me/notes.csv", r"C:\Users\me\notes.csv", "notes.csv"])
-def test_a_report_does_not_tell_where_the_file_lay(path: str) -> None:
-    study = example_study(data=DataSpec(path, "note", "defect"))
-    assert example_evidence(study=study).data.file == "notes.csv"
 
 
 def test_conditions_that_differ_are_named_with_their_runs() -> None:

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kasa.errors import ModelError
-from kasa.spectral import removal
+from kasa.spectral import krylov, mixed
 from kasa.spectral.gram import smaller_gram
-from kasa.spectral.removal import remove_components, remove_smallest, smallest_eigenvectors
+from kasa.spectral.krylov import smallest_eigenvectors
+from kasa.spectral.removal import remove_components, remove_smallest
 from kasa.spectral.spectrum import singular_values
 from tests.known_answers import matrix_with_spectrum
 
-SIDE = removal.KRYLOV_MIN_SIDE
+SIDE = krylov.KRYLOV_MIN_SIDE
 
 
 @pytest.mark.parametrize("shape", [(12, 12), (20, 9), (9, 20), (2, 30)])
@@ -125,6 +126,20 @@ def test_the_krylov_route_is_the_one_taken(name: str) -> None:
     assert smallest_eigenvectors(smaller_gram(LARGE[name]), 16) is not None
 
 
+@pytest.mark.parametrize("name", ["square", "tall, clustered edge", "wide, clustered edge"])
+def test_float32_weights_take_the_route_of_two_precisions(name: str) -> None:
+    weight = LARGE[name]
+    vectors = mixed.smallest_vectors(weight, 16)
+    assert vectors is not None
+    assert vectors.dtype == torch.float64
+    tall = (weight if weight.shape[0] >= weight.shape[1] else weight.T).double()
+    truth = torch.linalg.svd(tall, full_matrices=False).Vh[-16:].T
+    # The spaces agree to far more digits than a float32 Gram matrix could give.
+    lost = torch.linalg.norm(truth - vectors @ (vectors.T @ truth))
+    assert float(lost) < 1e-4
+    assert mixed.smallest_vectors(weight.double(), 16) is None
+
+
 AWKWARD = {
     "rank deficient": [*np.linspace(3, 1, SIDE - 40), *np.zeros(40)],
     "all equal": np.ones(SIDE),
@@ -133,32 +148,35 @@ AWKWARD = {
 }
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", AWKWARD)
-def test_ties_and_zeros_keep_the_removal_law(name: str) -> None:
+def test_ties_and_zeros_keep_the_removal_law(name: str, dtype: torch.dtype) -> None:
     known = np.asarray(AWKWARD[name], dtype=np.float64)
-    weight = matrix_with_spectrum(list(known), (SIDE, SIDE))
+    weight = matrix_with_spectrum(list(known), (SIDE, SIDE)).to(dtype)
     rest = remove_smallest(weight, 16)
-    change = float((weight - rest).norm() ** 2)
+    change = float((weight.double() - rest.double()).norm() ** 2)
     assert change == pytest.approx(float((known[-16:] ** 2).sum()), rel=1e-6, abs=1e-9)
     values = singular_values(rest, exactly=True)
-    np.testing.assert_allclose(values[: SIDE - 16], known[: SIDE - 16], atol=1e-6)
-    np.testing.assert_allclose(values[SIDE - 16 :], 0, atol=1e-6)
+    np.testing.assert_allclose(values[: SIDE - 16], known[: SIDE - 16], atol=2e-6)
+    np.testing.assert_allclose(values[SIDE - 16 :], 0, atol=2e-6)
 
 
 def test_a_missed_component_is_found_out() -> None:
     weight = LARGE["square"]
     gram = smaller_gram(weight)
     values, vectors = torch.linalg.eigh(gram)
-    assert removal._complete(gram, vectors[:, :8], values[:8])
+    assert krylov.is_complete(gram, vectors[:, :8], values[:8])
     others = [0, 1, 2, 3, 4, 5, 6, 8]  # the eighth is left out
-    assert not removal._complete(gram, vectors[:, others], values[others])
+    assert not krylov.is_complete(gram, vectors[:, others], values[others])
 
 
 def test_a_krylov_run_that_misses_falls_back_to_the_full_decomposition(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     weight = LARGE["square"]
-    monkeypatch.setattr(removal, "_complete", lambda *_arguments: False)
+    monkeypatch.setattr(krylov, "is_complete", lambda *_arguments: False)
+    monkeypatch.setattr(mixed, "is_complete", lambda *_arguments: False)
+    assert mixed.smallest_vectors(weight, 8) is None
     assert smallest_eigenvectors(smaller_gram(weight), 8) is None
     expected = reference(weight, 8)
     assert float((remove_smallest(weight, 8).double() - expected).norm()) < 1e-7 * expected.norm()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kasa.data.similar import _neighbours, leaks, near_duplicates
+from kasa.data.similar import _neighbours, near_duplicates
 from kasa.data.variants import folded
 
 LONG = "oil drips from the hydraulic hose beside pump 3, reported twice last week"
@@ -81,7 +81,6 @@ def rows_of(number: int, seed: int) -> list[str]:
 )
 def test_pairs_with_a_known_answer(a: str, b: str, near: bool) -> None:
     assert groups(a, b) == ([0, 0] if near else [-1, -1])
-    assert leaks(column(a), column(b)).tolist() == [near]
     assert (similarity(a, b) >= 0.85) == near
 
 
@@ -103,11 +102,6 @@ def test_against_all_pairs(seed: int, threshold: float) -> None:
     assert sum(linked) >= 0.99 * len(linked)
     paired = {row for pair in near for row in pair}
     assert {row for row, group in enumerate(found) if group >= 0} <= paired
-    train, test = column(*texts[:100]), column(*texts[100:])
-    leaking = {j for i, j in near if i >= 100 > j}
-    said = set(leaks(train, test, threshold).to_numpy().nonzero()[0])
-    assert said <= leaking
-    assert len(said) >= 0.97 * len(leaking)
 
 
 @settings(max_examples=50, deadline=None)
@@ -131,7 +125,6 @@ def test_the_order_of_rows_makes_no_difference(texts: list[str], shuffler: rando
 def test_large_buckets_are_not_compared_pair_by_pair() -> None:
     rows = column(*(f"Pump {i} drips oil at the lower flange near the motor" for i in range(3000)))
     assert set(near_duplicates(rows)) == {0}
-    assert leaks(rows[::2], rows[1::2]).all()
     assert set(near_duplicates(column(*["same"] * 3000))) == {0}
 
 
@@ -153,9 +146,6 @@ def test_degenerate_columns(texts: tuple[str, ...]) -> None:
     found = near_duplicates(rows)
     assert found.tolist() == [-1] * len(texts)
     assert found.dtype == "int64"
-    assert leaks(rows, rows).tolist() == [bool(folded(text)) for text in texts]
-    assert not leaks(rows, column()).any()
-    assert leaks(column(), rows).dtype == bool
 
 
 @pytest.mark.parametrize("threshold", [0, -1, 1.1])

@@ -98,7 +98,7 @@ def dataset_card(
     counts = rows["label"].value_counts() if TARGETS[prepared.task] == "label" else pd.Series()
     active = active_kinds(spec)
     return DatasetCard(
-        file=PurePath(spec.path).name,
+        file=_name(spec.path),
         sha256=spec.sha256 or "",
         format=table.format,
         encoding=table.encoding,
@@ -116,7 +116,12 @@ def dataset_card(
         personal=personal_counts(texts),
         masked=spec.mask,
         fixes=tuple(k for k in KINDS if k in active and not KINDS[k].locked),
-        test_file=PurePath(spec.test_path).name if spec.test_path else None,
+        test_file=_name(spec.test_path) if spec.test_path else None,
         test_sha256=spec.test_sha256,
         score_range=(float(scores.min()), float(scores.max())) if len(scores) else None,
     )
+
+
+def _name(path: str) -> str:
+    # A report must not tell where a file lay; a Windows path loses its folders on Linux too.
+    return PurePath(path.replace("\\", "/")).name

@@ -146,6 +146,8 @@ def _joined(rows: Sequence[Row], index: int, merges: Sequence[Merge]) -> list[st
     for _, first, _, last in spans:
         for place in range(first, min(last + 1, width)):
             parents[place] = own[first]
+    if not spans and own[0] and count_filled(rows[index]) == 1:
+        return None  # a title that would span every column
     if not spans:
         for place in range(1, width):
             if not parents[place] and children[place] and children[place - 1]:

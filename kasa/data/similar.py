@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
@@ -54,25 +53,6 @@ def near_duplicates(column: pd.Series, threshold: float = 0.85) -> pd.Series:
     return _numbered(of_row, column.index)
 
 
-def leaks(train: pd.Series, test: pd.Series, threshold: float = 0.85) -> pd.Series:
-    """Return True for each row of `train` that has an exact or near copy in `test`.
-
-    Similarity, recall and errors as for `near_duplicates`.
-    """
-    rows, texts = _distinct(pd.concat([train, test], ignore_index=True))
-    tested = np.zeros(len(texts), dtype=bool)
-    tested[rows[len(train) :][rows[len(train) :] >= 0]] = True
-    leaking = tested.copy()
-    shingles = Shingles(texts)
-    for keys, rank in shingles.bands(threshold):
-        order = np.lexsort((rank, keys))
-        for step in range(PARTNERS):
-            pairs = _tested_partners(keys, order, tested, leaking, step)
-            leaking[pairs[0, shingles.similar(pairs, threshold)]] = True
-    found = [row >= 0 and bool(leaking[row]) for row in rows[: len(train)]]
-    return pd.Series(found, index=train.index, dtype=bool)
-
-
 def _distinct(column: pd.Series) -> tuple[Ints, list[str]]:
     """Return the number of each row's plain text (-1 if empty) and the texts."""
     numbers: dict[str, int] = {}
@@ -92,19 +72,6 @@ def _neighbours(keys: Codes, distances: range) -> tuple[Ints, Ints]:
     left = np.concatenate([empty, *places])
     right = np.concatenate([empty, *(p + d for p, d in zip(places, distances, strict=False))])
     return left, right
-
-
-def _tested_partners(
-    keys: Codes, order: Ints, tested: NDArray[np.bool_], leaking: NDArray[np.bool_], step: int
-) -> Ints:
-    """Pair each text not yet known to leak with one test text of its bucket, the nearest first."""
-    pool, open_ = order[tested[order]], np.flatnonzero(~leaking[order])
-    # Test texts before a place: the nearest stand at that number and below it, in turn.
-    nearest = np.cumsum(tested[order])[open_] + (step // 2 if step % 2 == 0 else -(step // 2) - 1)
-    inside = (nearest >= 0) & (nearest < len(pool))
-    left, right = order[open_[inside]], pool[nearest[inside]]
-    same = keys[left] == keys[right]
-    return np.stack([left[same], right[same]])
 
 
 def _unlinked(left: Ints, right: Ints, groups: Ints) -> Ints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
@@ -36,6 +37,7 @@ def read_weight(source: ModelSource, name: str) -> torch.Tensor:
     except (SafetensorError, OSError) as error:
         raise ModelError("model_damaged", path=str(file), detail=str(error)) from error
     weight = weight if weight.dtype == torch.float64 else weight.to(torch.float32)
-    if not bool(torch.isfinite(weight).all()):
+    # NaN and infinity pass through to the ends; one look, and nothing the size of the weight.
+    if not all(math.isfinite(float(end)) for end in torch.aminmax(weight)):
         raise ModelError("model_not_finite", name=name, model=source.name)
     return weight

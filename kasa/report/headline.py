@@ -113,7 +113,7 @@ def _cautions(evidence: Evidence, labels: dict[str, str], text: Translator) -> t
             for s in short
         ]
         cautions.append(text("verdict.caution.missing_seeds", arms=join.join(parts)))
-    rows = evidence.data.num_rows["test"]
+    rows = evidence.card.sizes["test"]
     if evidence.summaries and rows < FEW_ROWS:
         point = text.number(100 / max(1, rows), 1)
         cautions.append(text("verdict.caution.few_rows", rows=text.number(rows), points=point))

@@ -19,7 +19,7 @@ def method_section(evidence: Evidence, text: Translator) -> Section:
     arms = tuple(text(f"arms.about.{method}") for method in METHODS if method in used)
     rates = ", ".join(f"{rate:g}" for rate in protocol.learning_rates)
     seeds = ", ".join(str(seed) for seed in protocol.seeds)
-    rows = {part: text.number(count) for part, count in evidence.data.num_rows.items()}
+    rows = {part: text.number(count) for part, count in evidence.card.sizes.items()}
     fair = (
         text(f"report.method.{'split_given' if evidence.study.data.split else 'split'}", **rows),
         text("report.method.grid", rates=rates, epochs=protocol.epochs, batch=protocol.batch_size),
@@ -53,18 +53,18 @@ def conditions_section(evidence: Evidence, text: Translator) -> Section:
 
 
 def _study_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
-    study, data = evidence.study, evidence.data
-    shown = list(data.num_per_label.items())[:MOST_LABELS]
+    study, card = evidence.study, evidence.card
+    shown = list(card.labels.items())[:MOST_LABELS]
     labels = ", ".join(f"{label} ({text.number(count)})" for label, count in shown)
-    if len(data.num_per_label) > MOST_LABELS:
+    if len(card.labels) > MOST_LABELS:
         labels += " …"
     values = {
         "study": f"{study.title} ({evidence.record.id})",
         "created": text.date(evidence.record.created_at.astimezone()),
         "model": text("report.embedded") if study.model == EMBEDDED else study.model,
-        "data_file": data.file,
-        "columns": text("report.columns_used", text=data.text_column, label=data.label_column),
-        "labels": f"{text.number(len(data.num_per_label))}: {labels}",
+        "data_file": card.file,
+        "columns": text("report.columns_used", text=study.data.text, label=study.data.label),
+        "labels": f"{text.number(len(card.labels))}: {labels}",
         "profile": text(f"report.profile.{study.protocol.profile}"),
         "split_seed": str(study.protocol.split_seed),
         "max_length": text.number(study.protocol.max_length),
@@ -125,7 +125,7 @@ def _differing(evidence: Evidence, text: Translator) -> list[str]:
 
 def limits_section(evidence: Evidence, text: Translator) -> Section:
     """Return what this study cannot show."""
-    rows = text.number(evidence.data.num_rows["test"])
+    rows = text.number(evidence.card.sizes["test"])
     items = [text("report.limit.interval"), text("report.limit.test_part", rows=rows)]
     if evidence.indicative:
         items.insert(0, text("report.limit.one_seed"))

@@ -260,7 +260,7 @@ def examples_section(evidence: Evidence, text: Translator) -> Section:
     table = evidence.disagreements
     numbers = {
         "count": text.number(len(table)),
-        "rows": text.number(evidence.data.num_rows["test"]),
+        "rows": text.number(evidence.card.sizes["test"]),
     }
     intro = Paragraph(text("report.examples_note", **numbers))
     if table.empty:

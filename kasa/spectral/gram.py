@@ -15,21 +15,25 @@ SLAB = 2048
 BLOCK = 512
 
 
-def smaller_gram(weight: torch.Tensor) -> torch.Tensor:
-    """Return WᵀW or WWᵀ, whichever is smaller, as float64 with its *lower* triangle filled.
+def smaller_gram(
+    weight: torch.Tensor, scale: float = 1.0, dtype: torch.dtype = torch.float64
+) -> torch.Tensor:
+    """Return WᵀW/s² or WWᵀ/s², whichever is smaller, in `dtype`, its *lower* triangle filled.
 
-    Shapes: (m, n) → (k, k), k = min(m, n). Symmetry halves the work: only blocks on and below the
-    diagonal are computed, so what lies above the diagonal blocks is zero; LAPACK's symmetric
-    routines read the lower triangle only. Memory beside the result: one slab of 2048·k float64.
+    Shapes: (m, n) → (k, k), k = min(m, n); `scale` is s. Symmetry halves the work: only blocks on
+    and below the diagonal are computed, so what lies above the diagonal blocks is zero; LAPACK's
+    symmetric routines read the lower triangle only. Memory beside the result: one slab of 2048·k.
     """
     tall = weight if weight.shape[0] >= weight.shape[1] else weight.T
     rows, size = tall.shape
     if weight.is_cuda:
-        exact = tall.to(torch.float64)
+        exact = tall.to(dtype) / scale
         return exact.T @ exact
-    gram = torch.zeros(size, size, dtype=torch.float64)
+    gram = torch.zeros(size, size, dtype=dtype)
     for start in range(0, rows, SLAB):
-        slab = tall[start : start + SLAB].to(torch.float64)
+        slab = tall[start : start + SLAB].to(dtype)
+        if scale != 1.0:
+            slab = slab / scale
         for left in range(0, size, BLOCK):
             right = min(left + BLOCK, size)
             gram[left:, left:right].addmm_(slab[:, left:].T, slab[:, left:right])

@@ -34,6 +34,7 @@ ABSOLUTE = 5e-4
 # Ritz values whose residual is below this share of them count as found.
 FOUND = 1e-3
 BREAKDOWN = 1e-5
+CACHED_ROWS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,9 @@ def sketch(
     size = min(weight.shape)
     if probes * (steps + 1) > size:
         raise ValueError(f"got min(shape) = {size}, wanted at least {probes * (steps + 1)}")
-    total = float(torch.linalg.vector_norm(weight, dtype=torch.float64)) ** 2
+    # Row by row in W's precision, then in float64: as exact as needed, and W is not copied.
+    rows = torch.linalg.vector_norm(weight, dim=1)
+    total = float(torch.linalg.vector_norm(rows, dtype=torch.float64)) ** 2
     if total == 0:
         flat = np.ones(size)
         return Sketch(np.zeros(size), flat, flat, 0)
@@ -165,7 +168,7 @@ def _block_lanczos(
     band = np.zeros((probes * steps, probes * steps))
     coupling = np.zeros((probes, probes))
     for step in range(steps):
-        image = tall.T @ (tall @ block)
+        image = _twice(tall, block)
         here = slice(step * probes, (step + 1) * probes)
         diagonal = (block.T @ image).double().cpu().numpy()
         band[here, here] = (diagonal + diagonal.T) / 2
@@ -183,6 +186,24 @@ def _block_lanczos(
             band[there, here], band[here, there] = coupling, coupling.T
             basis.append(block)
     return band, coupling
+
+
+def _twice(tall: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
+    """Return Wᵀ(W·X); slabs stay in the cache for the second product, so W is read only once.
+
+    A wide weight comes transposed; its own rows are what lies together in memory.
+    """
+    if tall.is_cuda:
+        return tall.T @ (tall @ block)
+    if not tall.is_contiguous():
+        wide = tall.T
+        return wide @ (block.T @ wide).T
+    flat = block.T.contiguous()
+    image = torch.zeros_like(flat)
+    for start in range(0, len(tall), CACHED_ROWS):
+        slab = tall[start : start + CACHED_ROWS]
+        image.addmm_(flat @ slab.T, slab)
+    return image.T
 
 
 def _curves(band: Values, found: Values, probes: int, steps: int, counts: Values) -> Values:

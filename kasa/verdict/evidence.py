@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import PurePath
 from typing import Any, Protocol
 
 import pandas as pd
@@ -18,7 +17,6 @@ from kasa.study import METHODS, METRICS, Study
 from kasa.verdict.compare import ArmSummary, Verdict, compare, disagreements, summarise
 from kasa.verdict.gates import GateResult, check_gates
 
-PARTS = ("train", "validation", "test")
 CLOCK = ("started_at", "finished_at")
 
 
@@ -47,17 +45,6 @@ class EvidenceStore(Protocol):
 
 
 @dataclass(frozen=True)
-class DataFacts:
-    """The data of a study: file name without its folder, columns, rows per part, rows per label."""
-
-    file: str
-    text_column: str
-    label_column: str
-    num_rows: dict[str, int]
-    num_per_label: dict[str, int]
-
-
-@dataclass(frozen=True)
 class Evidence:
     """One study with its runs, summaries, verdicts and gates.
 
@@ -73,7 +60,6 @@ class Evidence:
     summaries: tuple[ArmSummary, ...]
     verdicts: tuple[Verdict, ...]
     gates: tuple[GateResult, ...]
-    data: DataFacts
     card: DatasetCard
     disagreements: pd.DataFrame
     conditions: dict[str, Any]
@@ -149,7 +135,6 @@ def build_evidence(
         summaries=tuple(summaries),
         verdicts=tuple(_verdicts(record.study, ordered)),
         gates=tuple(check_gates(record.study, summaries, ordered)),
-        data=_data_facts(record.study, rows),
         card=card,
         disagreements=_hidden(disagreements(ordered, rows), record.study),
         conditions=common,
@@ -192,19 +177,6 @@ def _verdicts(study: Study, runs: list[FinishedRun]) -> Iterator[Verdict]:
         for a, b in pairs(study, list(by_arm)):
             if {run.seed for run in by_arm[a]} & {run.seed for run in by_arm[b]}:
                 yield compare(by_arm[a], by_arm[b], metric, study.protocol.equivalence_margin)
-
-
-def _data_facts(study: Study, rows: pd.DataFrame) -> DataFacts:
-    # A Windows path must lose its folders on Linux too.
-    name = PurePath(study.data.path.replace("\\", "/")).name
-    parts = rows["part"].value_counts()
-    return DataFacts(
-        file=name,
-        text_column=study.data.text,
-        label_column=study.data.label,
-        num_rows={part: int(parts.get(part, 0)) for part in PARTS},
-        num_per_label={str(k): int(n) for k, n in rows["label"].value_counts().items()},
-    )
 
 
 def split_conditions(
@@ -262,7 +234,7 @@ def evidence_to_dict(evidence: Evidence) -> dict[str, Any]:
             }
             for gate in evidence.gates
         ],
-        "rows": evidence.data.num_rows,
+        "rows": evidence.card.sizes,
         "conditions": evidence.conditions,
         "differing_conditions": {
             name: {value: list(ids) for value, ids in values.items()}

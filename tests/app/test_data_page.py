@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Toggle
 
 from kasa.dataspec import DataSpec
 from kasa.runs.store import Store
@@ -162,3 +163,116 @@ def test_cells_and_names_are_never_markup() -> None:
         assert "<script>" not in element.value
         assert "**bold**" not in element.value
         assert "*odd*" not in element.value.replace("\\*", "")
+
+
+def toggle(app: AppTest, kind: str) -> Toggle:
+    """Return the switch of one kind of problem."""
+    return next(each for each in app.toggle if each.key.endswith(f"_{kind}"))
+
+
+MESSY = [
+    *(
+        f"{WORDS[i % 8]} {WORDS[i // 8]} leaks oil,{'ab'[i % 2]},M{i % 6},"
+        f"2025-0{1 + i // 20}-{i % 20 + 1}"
+        for i in range(60)
+    ),
+    "call 03-1234-5678 about the boiler,b,M1,2025-03-01",
+    "gear\u3000tank stops,Ａ,M2,2025-03-02",
+]
+
+
+def messy() -> bytes:
+    return "\n".join(["note,crew,machine,day", *MESSY]).encode()
+
+
+def test_fixes_are_switched_one_by_one_and_together_and_kept() -> None:
+    app = upload(open_page(), "messy.csv", messy())
+    assert toggle(app, "label_variants").value
+    assert not toggle(app, "personal_data").value
+    toggle(app, "personal_data").set_value(True).run()
+    toggle(app, "whitespace").set_value(False).run()
+    assert not toggle(checked(app), "whitespace").value
+    app.button(key="data_save").click().run()
+    (record,) = Store().studies()
+    fixes = set(record.study.data.fixes or ())
+    assert "personal_data" in fixes
+    assert "whitespace" not in fixes
+    # Opened again the switches stand as they were left; one click goes back to the recommendation.
+    again = open_page(study=record.id)
+    assert not toggle(again, "whitespace").value
+    checked(again.button(key="data_fix_recommended").click().run())
+    assert toggle(again, "whitespace").value
+    assert not toggle(again, "personal_data").value
+    checked(again.button(key="data_fix_none").click().run())
+    assert not toggle(again, "label_variants").value
+    assert metrics(again)["Labels"] == "2"  # Ａ alone is a rare label, which always goes
+
+
+def test_personal_data_is_hidden_unless_somebody_decides_otherwise() -> None:
+    app = upload(open_page(), "messy.csv", messy())
+
+    def shown() -> str:
+        return " ".join(frame.value.to_csv() for frame in app.dataframe)
+
+    assert "03-1234-5678" not in shown()
+    assert "[phone]" in shown()
+    toggle(app, "mask_switch").set_value(False).run()
+    assert "03-1234-5678" in shown()
+    checked(app).button(key="data_save").click().run()
+    (record,) = Store().studies()
+    assert record.study.data.mask is False
+
+
+def test_rows_are_divided_by_group_or_date_where_there_are_any() -> None:
+    app = upload(open_page(), "messy.csv", messy())
+    for way in ("group", "date"):
+        app.radio(key="data_split_way").set_value(way).run()
+        assert sum(int(metrics(checked(app))[p].split()[0]) for p in PARTS) == 62
+    app.button(key="data_save").click().run()
+    (record,) = Store().studies()
+    data = record.study.data
+    assert (data.split_by, data.group, data.date) == ("date", "machine", "day")
+
+
+PARTS = ("Training", "Validation", "Test")
+
+
+def test_a_test_file_of_ones_own() -> None:
+    app = upload(open_page(), "messy.csv", messy())
+    app.radio(key="data_split_way").set_value("file").run()
+    rows = [
+        f"{word} of hall nine squeaks,{'ab'[i % 2]},M9,2025-05-01" for i, word in enumerate(WORDS)
+    ]
+    content = "\n".join(["note,crew,machine,day", *rows]).encode()
+    checked(app.file_uploader(key="data_test_upload").upload("later.csv", content).run())
+    assert metrics(app)["Test"] == "8 rows"
+    app.button(key="data_save").click().run()
+    (record,) = Store().studies()
+    assert Path(str(record.study.data.test_path)).name == "later.csv"
+    assert record.study.data.test_sha256 == Path(str(record.study.data.test_path)).parent.name
+
+
+def test_a_file_can_be_read_otherwise() -> None:
+    app = upload(open_page(), "rows.csv", own_rows())
+    (header,) = [each for each in app.number_input if each.key.startswith("data_header")]
+    header.set_value(0).run()
+    captions = " ".join(caption.value for caption in checked(app).caption)
+    assert "61 rows" in captions  # the line that named the columns is a row now
+    (encoding,) = [each for each in app.selectbox if each.key.startswith("data_encoding")]
+    encoding.set_value("utf-8").run()
+    assert "do not fit" in checked(app).error[0].value
+    encoding = next(each for each in app.selectbox if each.key.startswith("data_encoding"))
+    encoding.set_value("cp932").run()
+    assert not checked(app).error
+    assert "61 rows" in " ".join(caption.value for caption in app.caption)
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_a_score_is_checked_and_divided_but_cannot_be_run(lang: str) -> None:
+    rows = [f"{WORDS[i % 8]} {WORDS[i // 8]} leaks oil,{i % 5}.{i % 10}" for i in range(60)]
+    app = upload(open_page(lang), "scores.csv", "\n".join(["comment,rating", *rows]).encode())
+    (task,) = [each for each in app.selectbox if each.key.startswith("data_task")]
+    assert task.value == "regression"
+    assert len(metrics(app)) >= 3
+    assert "data_save" not in [button.key for button in app.button]
+    assert app.info[-1].value

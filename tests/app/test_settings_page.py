@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from kasa.runs.store import Store
+from tests.result_files import draft, finish
 
 MAIN = str(Path(__file__).resolve().parents[2] / "app" / "main.py")
 
@@ -40,3 +41,35 @@ def test_workspace_and_computer_are_named(workspace: Path, lang: str, cores: str
     facts = page.markdown[-1].value
     assert cores in facts
     assert " GB" in facts
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_a_dataset_is_deleted_only_when_it_is_asked_twice(
+    workspace: Path, tmp_path: Path, lang: str
+) -> None:
+    store = Store()
+    study_id = draft(store, tmp_path)
+    finish(store, study_id)
+    sha256 = str(store.study(study_id).study.data.sha256)
+    page = open_page(lang)
+    assert page.button(key=f"dataset_delete_{sha256[:12]}").disabled
+    page.checkbox(key=f"dataset_sure_{sha256[:12]}").check().run()
+    page.button(key=f"dataset_delete_{sha256[:12]}").click().run()
+    assert not page.exception
+    account = page.success[0].value.replace("\\", "")
+    assert "notes.csv" in account
+    assert "Which *defect*?" in account
+    assert store.studies() == []
+    assert not list(workspace.glob("datasets/*"))
+
+
+def test_a_dataset_in_use_is_not_deleted(workspace: Path, tmp_path: Path) -> None:
+    store = Store()
+    study_id = draft(store, tmp_path)
+    store.start_study(study_id)
+    key = str(store.study(study_id).study.data.sha256)[:12]
+    page = open_page()
+    page.checkbox(key=f"dataset_sure_{key}").check().run()
+    page.button(key=f"dataset_delete_{key}").click().run()
+    assert "cannot be deleted now" in page.error[0].value
+    assert [record.id for record in store.studies()] == [study_id]
