@@ -10,11 +10,13 @@ import pandas as pd
 import streamlit as st
 
 from app.components import plain
+from app.data_problems import masked
 from app.i18n import t, text
 from kasa.data.check import guessed_spec
 from kasa.data.columns import ColumnInfo, guess_columns, guessed_task
+from kasa.data.personal import mask_personal
 from kasa.data.read import Table
-from kasa.dataspec import TASKS, DataSpec, Reading
+from kasa.dataspec import PLACE, TASKS, DataSpec, Reading
 
 OPTIONAL = {"regression": ("second_text",)}
 EXTRA = ("split", "group", "date")
@@ -34,7 +36,7 @@ def choose_columns(
     st.subheader(t("data_page.columns"), anchor=False)
     digest = path.parent.name
     infos = guess(table, digest, reading)
-    own = current if current.path == str(path) else guessed_spec(table, str(path))
+    own = current if current.path == str(path) else guessed_spec(infos, str(path))
     names = [info.name for info in infos]
     key = digest[:12]
     tasks = {name: t(f"data.tasks.{name}") for name in reversed(TASKS)}
@@ -57,11 +59,16 @@ def choose_columns(
                 chosen[role] = _column_field(role, names, infos, own, key)
         if "text" in roles:
             chosen["template"] = _template(names, chosen["text"], own, key)
-        show_columns(infos)
+        show_columns(infos, mask=masked(digest))
     missing = [role for role in TASKS[task] if not chosen[role]]
     if missing:
         lacking = ", ".join(t(f"data.roles.{role}") for role in missing)
         st.warning(t("data_page.no_column", roles=lacking))
+        return None
+    places = PLACE.findall(chosen.get("template") or "")
+    if chosen.get("template") and not (places and set(places) <= set(names)):
+        wrong = ", ".join(f"{{{name}}}" for name in places if name not in names)
+        st.warning(plain(t("data_page.bad_template", wrong=wrong or str(chosen["template"]))))
         return None
     main = [name for role in roles for name in _listed(chosen[role])]
     if len(set(main)) < len(main):
@@ -84,11 +91,16 @@ def _column_field(
     if role == "choices":
         known = [name for name in start if name in names]
         return tuple(st.multiselect(label, names, known, key=f"data_{role}_{key}"))
+    # A box that begins with a choice cannot be emptied, so "none" is one of the options.
+    options: dict[str | None, str] = {name: name for name in names}
+    if role in {*EXTRA, "second_text"}:
+        options = {None: t("data_page.none"), **options}
     chosen = st.selectbox(
         label,
-        names,
-        index=names.index(start) if start in names else None,
-        placeholder=t("data_page.none"),
+        list(options),
+        index=list(options).index(start) if start in options else None,
+        format_func=options.__getitem__,
+        placeholder="",
         key=f"data_{role}_{key}",
     )
     info = next((info for info in infos if info.name == chosen), None)
@@ -111,8 +123,9 @@ def _template(names: list[str], column: str | None, own: DataSpec, key: str) -> 
     return written if written and written != f"{{{column}}}" else None
 
 
-def show_columns(infos: Sequence[ColumnInfo]) -> None:
+def show_columns(infos: Sequence[ColumnInfo], *, mask: bool) -> None:
     """Show every column with what it looks like and why."""
+    hide = mask_personal if mask else str
     words = text()
     rows = [
         (
@@ -120,7 +133,7 @@ def show_columns(infos: Sequence[ColumnInfo]) -> None:
             info.reason.sentence(words),
             words.number(info.num_values),
             words.number(info.num_empty),
-            " / ".join(example[:60] for example in info.examples),
+            " / ".join(hide(example)[:60] for example in info.examples),
         )
         for info in infos
     ]

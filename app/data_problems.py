@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -9,7 +10,7 @@ import streamlit as st
 
 from app.data_panels import show_rows
 from app.i18n import t, text
-from kasa.data.check import Examined
+from app.state import current_study_id
 from kasa.data.personal import mask_personal
 from kasa.data.problems import KINDS, RECOMMENDED, Problem, active_kinds
 from kasa.data.read import Table
@@ -20,14 +21,20 @@ SHOWN_ROWS = 200
 SWITCHED = tuple(name for name, kind in KINDS.items() if kind.fix != "none" and not kind.locked)
 
 
-def _key(spec: DataSpec) -> str:
-    return f"data_fixes_{str(spec.sha256)[:12]}"
+def _key(sha256: str | None) -> str:
+    # A file may be in several studies, each with its own decisions.
+    return f"data_fixes_{str(sha256)[:12]}_{current_study_id() or 'new'}"
+
+
+def masked(sha256: str) -> bool:
+    """Return whether likely personal data of a file is hidden; so it is until somebody decides."""
+    return bool(st.session_state.get(f"{_key(sha256)}_mask", True))
 
 
 def choose_fixes(study: Study, spec: DataSpec) -> DataSpec:
     """Return the spec with the fixes and the masking that the switches below stand at."""
     own = study.data if study.data.path == spec.path else spec
-    key = _key(spec)
+    key = _key(spec.sha256)
     if key not in st.session_state:
         st.session_state[key] = sorted(active_kinds(own) & set(SWITCHED))
         st.session_state[f"{key}_mask"] = own.mask
@@ -47,15 +54,16 @@ def _switch_all(key: str, kinds: tuple[str, ...]) -> None:
         st.session_state.pop(f"{key}_{kind}", None)
 
 
-def show_problems(table: Table, spec: DataSpec, found: Examined) -> None:
+def show_problems(
+    table: Table, spec: DataSpec, problems: Sequence[Problem], num_rows: int, num_used: int
+) -> None:
     """Show one line a problem, and behind each the reason, the rows and the switch."""
     st.subheader(t("data_page.problems"), anchor=False)
     show_mask(spec)
-    if not found.problems:
+    if not problems:
         st.success(t("data_page.no_problems"), icon=":material/check_circle:")
         return
-    used = len(found.rows)
-    counts = {"used": used, "all": found.num_rows, "left_out": found.num_rows - used}
+    counts = {"used": num_used, "all": num_rows, "left_out": num_rows - num_used}
     shown = {name: text().number(count) for name, count in counts.items()}
     st.markdown(t("data_page.problem_summary", **shown))
     lines = [
@@ -65,7 +73,7 @@ def show_problems(table: Table, spec: DataSpec, found: Examined) -> None:
             t("data_page.treatment"): t(f"data.treatments.{problem.treatment}"),
             t("data_page.row_numbers"): row_numbers(problem),
         }
-        for problem in found.problems
+        for problem in problems
     ]
     widths = {
         t("data_page.count"): st.column_config.NumberColumn(width="small"),
@@ -78,7 +86,7 @@ def show_problems(table: Table, spec: DataSpec, found: Examined) -> None:
         column_config=widths,
         key="data_problems",
     )
-    key = _key(spec)
+    key = _key(spec.sha256)
     with st.container(horizontal=True):
         st.button(
             t("data_page.fix_recommended"),
@@ -94,13 +102,13 @@ def show_problems(table: Table, spec: DataSpec, found: Examined) -> None:
             args=(key, ()),
             disabled=spec.fixes == (),
         )
-    for problem in found.problems:
+    for problem in problems:
         _show_problem(table, spec, problem)
 
 
 def show_mask(spec: DataSpec) -> None:
     """Show the switch that hides likely personal data wherever rows are shown."""
-    key = f"{_key(spec)}_mask"
+    key = f"{_key(spec.sha256)}_mask"
     widget = f"{key}_switch"
     st.toggle(
         t("data_page.mask"),
@@ -122,10 +130,11 @@ def row_numbers(problem: Problem) -> str:
 
 def _show_problem(table: Table, spec: DataSpec, problem: Problem) -> None:
     name, reason, fix = problem.sentences(text())
-    kind, key = KINDS[problem.kind], _key(spec)
+    kind, key = KINDS[problem.kind], _key(spec.sha256)
     with st.expander(t("data_page.show_rows", name=name), key=f"data_problem_{problem.kind}"):
         st.markdown(f"**{t('data_page.why')}** {reason}")
-        st.markdown(f"**{t('data_page.studio_does')}** {fix}")
+        does = "studio_does" if problem.applied or kind.fix == "none" else "would_do"
+        st.markdown(f"**{t(f'data_page.{does}')}** {fix}")
         if kind.fix != "none":
             widget = f"{key}_{problem.kind}"
             st.toggle(

@@ -10,15 +10,16 @@ import streamlit as st
 from app import drafts
 from app.components import show_error
 from app.i18n import t, text
-from app.state import store
+from app.state import current_study_id, store
 from kasa.data.encoding import previews
+from kasa.data.personal import mask_personal
 from kasa.data.read import Table, read_table
-from kasa.dataspec import DELIMITERS, ENCODINGS, Reading
+from kasa.dataspec import DELIMITERS, ENCODINGS, DataSpec, Reading
 from kasa.errors import KasaError
 from kasa.study import Study
 
-OWN_PATH, OWN_UPLOAD = "data_own_path", "data_own_upload"
-TEST_PATH, TEST_UPLOAD = "data_test_kept", "data_test_kept_id"
+# Session keys: (whose it is, path, the uploader's id of the file).
+OWN, TEST = "data_own", "data_own_test"
 TYPES = ["csv", "tsv", "txt", "jsonl", "ndjson", "json", "xlsx", "xls", "parquet", "zip"]
 DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 PREVIEW_BYTES = 200_000
@@ -49,43 +50,57 @@ def choose_file(study: Study) -> tuple[Path, str] | None:
     if source in drafts.SAMPLE_STUDIES:
         sample = drafts.sample_study(source)
         return Path(sample.data.path), sample.title
-    upload(t("data_page.upload"), "data_upload", OWN_PATH, OWN_UPLOAD)
-    kept = st.session_state.get(OWN_PATH) or (str(current) if start == "own" else None)
+    owner = current_study_id() or ""
+    upload(t("data_page.upload"), "data_upload", OWN, owner)
+    kept = _kept(OWN, owner) or (str(current) if start == "own" else None)
     if kept is None:
         st.info(t("data_page.no_file"), icon=":material/upload_file:")
         return None
     return Path(kept), t("data_page.title_own", name=Path(kept).stem)
 
 
-def choose_test_file(study: Study, reading: Reading) -> Path | None:
+def choose_test_file(study: Study, spec: DataSpec) -> Path | None:
     """Return the person's own test file, or None until there is one that can be read."""
-    upload(t("data_page.test_upload"), "data_test_upload", TEST_PATH, TEST_UPLOAD)
-    kept = st.session_state.get(TEST_PATH) or study.data.test_path
+    owner = str(spec.sha256)
+    upload(t("data_page.test_upload"), "data_test_upload", TEST, owner)
+    kept = _kept(TEST, owner) or (study.data.test_path if study.data.path == spec.path else None)
     if kept is None or not Path(kept).is_file():
         return None
     path = Path(kept)
-    table = read(path, path.parent.name, reading)
+    table = read(path, path.parent.name, Reading())
     rows = text().number(len(table.frame))
     st.caption(t("data_page.test_read", name=path.name, rows=rows))
     return path
 
 
-def upload(label: str, key: str, path_key: str, upload_key: str) -> None:
-    """Keep an uploaded file that can be read; one that cannot is named and forgotten again."""
+def upload(label: str, key: str, slot: str, owner: str) -> None:
+    """Keep an uploaded file that can be read; one that cannot is named and forgotten again.
+
+    `owner` is the study, or the training file, that the upload belongs to: elsewhere it is not
+    offered.
+    """
     file = st.file_uploader(label, type=TYPES, key=key, help=t("data_page.upload_help"))
-    if file is None or st.session_state.get(upload_key) == file.file_id:
+    if file is None or st.session_state.get(slot, ("", "", ""))[2] == file.file_id:
         return
+    known = store().has_dataset(file.getvalue())
     path = store().add_dataset(file.name, file.getvalue())
     try:
         read(path, path.parent.name, Reading())
     except KasaError as error:
         if error.code != "data_encoding":  # the encoding can be chosen by hand
-            path.unlink(missing_ok=True)
-            with suppress(OSError):
-                path.parent.rmdir()
+            if not known:
+                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.parent.rmdir()
             show_error(error)
             return
-    st.session_state[path_key], st.session_state[upload_key] = str(path), file.file_id
+    st.session_state[slot] = (owner, str(path), file.file_id)
+
+
+def _kept(slot: str, owner: str) -> str | None:
+    """Return the path uploaded for this owner, unless it was deleted meanwhile."""
+    whose, path, _ = st.session_state.get(slot, ("", "", ""))
+    return path if path and whose == owner and Path(path).is_file() else None
 
 
 def choose_reading(path: Path, study: Study) -> tuple[Table | None, Reading]:
@@ -112,24 +127,23 @@ def _reading_fields(path: Path, chosen: Reading, table: Table | None, key: str) 
     """Show the fields that change how the file is read; the next run of the page obeys them."""
     is_text = table is None or table.delimiter is not None or table.format in {"jsonl", "json"}
     automatic = t("data_page.automatic")
-    encodings = {name: t(f"data_page.encodings.{name}") for name in ENCODINGS}
-    delimiters = {mark: t(f"data_page.{DELIMITER_NAMES[mark]}") for mark in DELIMITERS}
+    # A box that begins with a choice cannot be emptied, so "automatic" is one of the options.
+    encodings = {None: automatic} | {n: t(f"data_page.encodings.{n}") for n in ENCODINGS}
+    delimiters = {None: automatic} | {m: t(f"data_page.{DELIMITER_NAMES[m]}") for m in DELIMITERS}
     with st.container(horizontal=True, key="data_reading_fields"):
         if is_text:
             st.selectbox(
                 t("data_page.encoding"),
-                ENCODINGS,
-                index=ENCODINGS.index(chosen.encoding) if chosen.encoding else None,
-                placeholder=automatic,
+                list(encodings),
+                index=list(encodings).index(chosen.encoding),
                 format_func=encodings.__getitem__,
                 key=f"data_encoding_{key}",
             )
         if table is None or table.delimiter is not None:
             st.selectbox(
                 t("data_page.delimiter"),
-                DELIMITERS,
-                index=DELIMITERS.index(chosen.delimiter) if chosen.delimiter else None,
-                placeholder=automatic,
+                list(delimiters),
+                index=list(delimiters).index(chosen.delimiter),
                 format_func=delimiters.__getitem__,
                 key=f"data_delimiter_{key}",
             )
@@ -155,4 +169,4 @@ def _reading_fields(path: Path, chosen: Reading, table: Table | None, key: str) 
             start = file.read(PREVIEW_BYTES)
         for encoding, lines in previews(start).items():
             st.caption(encodings[encoding])
-            st.code("\n".join(lines), language=None)
+            st.code(mask_personal("\n".join(lines)), language=None)

@@ -46,7 +46,7 @@ def choose_split(study: Study, spec: DataSpec) -> tuple[DataSpec, Protocol]:
             help=t("data_page.split_way_help"),
         )
         if way == "file":
-            tested = choose_test_file(study, spec.reading)
+            tested = choose_test_file(study, spec)
             if tested is not None:
                 spec = replace(spec, test_path=str(tested), test_sha256=tested.parent.name)
         else:

@@ -121,6 +121,11 @@ class DataSpec:
         good = self.split_by == "label" or bool(needed)
         check(condition=good, name=f"data.{self.split_by}", got=needed, wanted="a column")
 
+        both = self.split is not None and self.test_path is not None
+        check(
+            condition=not both, name="data.split", got=self.split, wanted="no test_path beside it"
+        )
+
     @property
     def chosen(self) -> bool:
         """Whether a file has been chosen; a draft begins without one."""

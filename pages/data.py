@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import drafts
 from app.components import next_step, page_header, show_error
@@ -16,7 +17,7 @@ from app.state import current_study
 from kasa.data.check import Examined, TokenFacts, examine
 from kasa.data.read import Table
 from kasa.data.split import PreparedRows, divide
-from kasa.dataspec import DataSpec
+from kasa.dataspec import DataSpec, Reading
 from kasa.errors import KasaError
 from kasa.study import TRAINED_TASKS, Protocol, Study
 
@@ -28,7 +29,7 @@ def find_problems(
     _table: Table,
     _test: Table | None,
     spec: DataSpec,
-    reader: tuple[str, int],
+    reader: tuple[object, ...],
     _tokens: TokenFacts | None,
 ) -> Examined:
     del reader  # part of the key: the tokens are this model's, and this many are read
@@ -38,6 +39,30 @@ def find_problems(
 @st.cache_data(max_entries=4, show_spinner=False)
 def divided(_found: Examined, spec: DataSpec, protocol: Protocol) -> PreparedRows:
     return divide(_found, spec, protocol)
+
+
+def examined(
+    table: Table,
+    spec: DataSpec,
+    protocol: Protocol,
+    model: str,
+    tokens: TokenFacts | None,
+    place: DeltaGenerator,
+) -> PreparedRows:
+    """Return the rows divided, once their problems are shown; rows that cannot be: `KasaError`."""
+    test = read(Path(spec.test_path), str(spec.test_sha256), Reading()) if spec.test_path else None
+    reader = (model, *((tokens.max_tokens, int(tokens.unknown.sum())) if tokens else ()))
+    with st.spinner(t("data_page.checking")):
+        found = find_problems(table, test, spec, reader, tokens)
+    try:
+        prepared = divided(found, spec, protocol)
+    except KasaError:
+        with place:
+            show_problems(table, spec, found.problems, found.num_rows, len(found.rows))
+        raise
+    with place:
+        show_problems(table, spec, prepared.problems, found.num_rows, len(prepared.rows))
+    return prepared
 
 
 def save(study: Study, spec: DataSpec, protocol: Protocol, suggested: str) -> None:
@@ -86,17 +111,10 @@ def main() -> None:
         return
     tokens = show_fit(spec, table, study.model, study.protocol.max_length)
     problems = st.container()
-    spec, protocol = choose_split(study, choose_fixes(study, spec))
-    test = None
-    if spec.test_path:
-        test = read(Path(spec.test_path), str(spec.test_sha256), spec.reading)
     try:
-        with st.spinner(t("data_page.checking")):
-            reader = (study.model, study.protocol.max_length)
-            found = find_problems(table, test, spec, reader, tokens)
-        with problems:
-            show_problems(table, spec, found)
-        show_split(divided(found, spec, protocol), study.gates.metric_min)
+        spec, protocol = choose_split(study, choose_fixes(study, spec))
+        prepared = examined(table, spec, protocol, study.model, tokens, problems)
+        show_split(prepared, study.gates.metric_min)
     except KasaError as error:
         show_error(error)
         return

@@ -108,6 +108,20 @@ def test_own_parts(rows: list[tuple[str, ...]], kinds: dict[str, tuple[int, ...]
     assert found(result) == kinds
 
 
+def test_many_exact_copies_leak_as_well() -> None:
+    rows = [("the very same words", "x", part) for part in ["train", "test"] * 4]
+    result = examined([*rows, *PARTED], "note team part", split="part", fixes=("leak",))
+    assert found(result)["leak"] == (2, 4, 6, 8)
+
+
+def test_a_pair_is_its_two_texts_and_lacks_none() -> None:
+    rows = [("a b", "c", "x"), ("a", "b c", "y"), ("d", "", "x")]
+    spec = DataSpec("x", "one", "team", second_text="two")
+    result = examine(table_of(rows, names="one two team"), spec)
+    assert found(result)["empty_text"] == (4,)
+    assert "conflicting_labels" not in found(result)
+
+
 def test_a_group_in_the_test_part_is_named_and_left_out_on_demand() -> None:
     rows = [(f"{w} {w} {w}", "x", ("train", "test")[k == 0], "m1" if k < 3 else "m2")
             for k, w in enumerate("abcdefgh")]  # fmt: skip

@@ -23,6 +23,8 @@ from threadpoolctl import threadpool_limits
 
 from kasa.__main__ import main, parser
 from kasa.commands import CRITERION_NAMES, VERBS
+from kasa.data.check import check_file
+from kasa.dataspec import Reading
 from kasa.model.source import resolve_model
 from kasa.model.weights import linear_weights, read_weight
 from kasa.runs.local import alive
@@ -164,6 +166,36 @@ def test_check_data_takes_the_columns_that_are_named(workspace: Path, notes: Pat
     values = {"name": "部署", "known": "所見, 担当"}
     for part in ("what", "cause", "do"):
         assert translator("ja")(f"errors.data_column_missing.{part}", **values) in wrong.err
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_check_data_says_what_the_library_says(workspace: Path, notes: Path, lang: str) -> None:
+    plain = kasa("check-data", notes, "--json", "--lang", lang).document
+    assert plain == json.loads(json.dumps(check_file(notes, lang)))
+    options = ("--fixes", "width,duplicate", "--encoding", "cp932", "--header-row", "1")
+    chosen = kasa("check-data", notes, "--json", "--lang", lang, *options).document
+    reading = Reading(encoding="cp932", header_row=1)
+    fixes = ("width", "duplicate")
+    assert chosen == json.loads(json.dumps(check_file(notes, lang, reading=reading, fixes=fixes)))
+    assert {p["kind"]: p["applied"] for p in chosen["problems"]} == {
+        "empty_text": True,
+        "empty_label": True,
+        "conflicting_labels": False,
+        "duplicate": True,
+        "near_duplicate": False,
+    }
+
+
+def test_check_data_joins_columns_and_hides_personal_data(workspace: Path, tmp_path: Path) -> None:
+    rows = [f"{word} stops,call 03-1234-5678,{'ab'[i % 2]}" for i, word in enumerate("cdefghij")]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["title,body,crew", *rows]), "utf-8")
+    joined = kasa("check-data", path, "--template", "{title} / {body}", "--json")
+    assert joined.code == 0
+    assert "03-1234-5678" not in joined.out
+    assert "[phone]" in joined.out
+    wrong = kasa("check-data", path, "--template", "{title} / {nothing}")
+    assert "nothing" in wrong.err
 
 
 def on_a_narrow_console(*arguments: str | Path) -> subprocess.CompletedProcess[bytes]:

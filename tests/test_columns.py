@@ -42,6 +42,11 @@ CASES: dict[str, tuple[dict[str, list[str]], dict[str, str], str | None]] = {
         {"text": "text", "label": "label", "split": "part"},
         "classification",
     ),
+    "no parts where some are blank": (
+        {"text": NOTES, "label": LABELS, "set": ["train", "test", ""] * 8},
+        {"text": "text", "label": "label", "set": "ignore"},
+        "classification",
+    ),
     "a pair with a score": (
         {"sentence1": NOTES, "sentence2": NOTES[::-1], "label": SCORES},
         {"sentence1": "text", "sentence2": "second_text", "label": "score"},

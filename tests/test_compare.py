@@ -282,6 +282,8 @@ def test_disagreements_by_majority_then_confidence() -> None:
             "part": "test",
         }
     )
+    # A test file of the user's own has row numbers that the training file has too.
+    rows = pd.concat([rows.assign(text="another file's", part="train"), rows])
     table = disagreements([*kasa, *lora], rows)
     assert list(table.columns) == ["row", "text", "label", "kasa-r8", "lora-r8"]
     assert table.to_numpy().tolist() == [[2, "a", "yes", "yes", "no"], [4, "c", "yes", "yes", "no"]]

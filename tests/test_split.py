@@ -261,6 +261,19 @@ class TestGroupsAndDates:
         assert facts == {"no_date": (5,), "unseen_label": (78, 79, 80, 81)}
         assert prepared.labels == ("a", "b")
 
+    def test_a_near_copy_of_a_newer_row_goes_from_training(self) -> None:
+        dates = [f"2024-{1 + k // 28}-{1 + k % 28}" for k in range(80)]
+        table = timed(dates)
+        table.frame.loc[5, "text"] = "The oil pump of line four leaks badly"
+        table.frame.loc[80, "text"] = "The oil pump of line four leaks badly!"
+        spec = DataSpec("x", "text", "label", date="when", split_by="date")
+        prepared = prepare_rows(table, spec, Protocol())
+        assert {p.kind: p.rows for p in prepared.problems} == {
+            "near_duplicate": (5, 80),
+            "leak": (5,),
+        }
+        assert 5 not in prepared.rows["row"].to_list()
+
     def test_near_copies_are_in_one_part(self) -> None:
         words = [f"{a}{b} is broken at the {b}{a} again" for a in "abcdefgh" for b in "klmno"]
         texts = [text + mark for text in words for mark in ("", ".", "!")]

@@ -78,7 +78,7 @@ def card_from_dict(record: Mapping[str, Any]) -> DatasetCard:
 def prepare_study(spec: DataSpec, protocol: Protocol) -> tuple[PreparedRows, DatasetCard]:
     """Return a study's rows from its files, and their card; raises `DataError` as they do."""
     table = read_table(Path(spec.path), spec.reading)
-    test = read_table(Path(spec.test_path), spec.reading) if spec.test_path else None
+    test = read_table(Path(spec.test_path)) if spec.test_path else None
     prepared = prepare_rows(table, spec, protocol, test=test)
     return prepared, dataset_card(table, spec, prepared, test)
 

@@ -30,6 +30,8 @@ MIN_ROWS_PER_LABEL = 4
 # A row of which the model does not know this share of tokens is one it cannot read.
 MANY_UNKNOWN = 0.5
 EXAMPLES = 5
+# Keeps ("a b", "c") apart from ("a", "b c"); no text holds it.
+BETWEEN = " ␟ "
 TOGETHER_MAX = 5
 # Of copies in different parts the one in the test part stays: taking it from training ends the leak
 # and keeps the user's own test complete.
@@ -135,7 +137,9 @@ class _Check:
             self.rows["label"] = fold(self.rows["label"])
             spellings = label_variants(self.rows["label"])
             self.change("label_variants", {"label": self.rows["label"].replace(spellings)})
-        self.rows["key"] = fold(self.rows[list(self.inputs)].agg("\n".join, axis=1))
+        texts = [fold(self.rows[name]) for name in self.inputs]
+        self.rows["key"] = pd.concat(texts, axis=1).agg(BETWEEN.join, axis=1).astype("str")
+        self.empty = pd.concat([each == "" for each in texts], axis=1).any(axis=1)
 
     def change(self, kind: str, after: dict[str, pd.Series]) -> None:
         """Record where cells would change, with examples, and change them if that is wanted."""
@@ -155,7 +159,7 @@ class _Check:
     def leave_out(self) -> None:
         """Take out, kind by kind, the rows that are not to be used."""
         rules: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
-            "empty_text": lambda rest: rest["key"] == "",
+            "empty_text": lambda rest: self.empty.loc[rest.index],
             "empty_label": lambda rest: rest[self.target].str.strip() == "",
             "lost_text": lambda rest: mojibake_rows(rest["key"]),
             "other_language": lambda rest: mixed_rows(rest["key"]),
@@ -228,7 +232,8 @@ def _leaks(rest: pd.DataFrame) -> pd.Series:
     """Return the training and validation rows that have an exact or near copy in the test part."""
     clusters = near_duplicates(rest["key"])
     tested = rest["part"] == "test"
-    return ~tested & _few(clusters) & clusters.isin(clusters[tested].unique())
+    near = _few(clusters) & clusters.isin(clusters[tested].unique())
+    return ~tested & (near | rest["key"].isin(rest.loc[tested, "key"]))
 
 
 def _few(clusters: pd.Series) -> pd.Series:
@@ -254,9 +259,8 @@ def _rare_labels(rest: pd.DataFrame) -> pd.Series:
 # -- a file on its own -------------------------------------------------------------------------
 
 
-def guessed_spec(table: Table, path: str = "", **chosen: Any) -> DataSpec:
+def guessed_spec(infos: Sequence[ColumnInfo], path: str = "", **chosen: Any) -> DataSpec:
     """Return the spec that the columns' roles suggest, with what was chosen in their place."""
-    infos = guess_columns(table.frame)
     single = ("text", "second_text", "label", "score", "prompt", "answer", "group", "date")
     found: dict[str, Any] = {
         role: names[0] for role in single if (names := columns_with(infos, role))
@@ -285,10 +289,9 @@ def check_file(
     guessed. `task` is None where the roles make none, and then there are no problems to report.
     """
     table = read_table(path, reading)
-    for name in chosen.values():
-        if isinstance(name, str):
-            column(table, name)
-    spec = guessed_spec(table, str(path), **chosen)
+    spec = guessed_spec(guess_columns(table.frame), str(path), **chosen)
+    for name in spec.columns():
+        column(table, name)
     problems = examine(table, spec).problems if spec.task else []
     speak = translator(lang)
     infos = with_roles(guess_columns(table.frame), spec)
@@ -303,18 +306,19 @@ def check_file(
                 "reason": info.reason.sentence(speak),
                 "num_values": info.num_values,
                 "num_empty": info.num_empty,
-                "examples": list(info.examples),
+                "examples": [mask_personal(example) for example in info.examples],
             }
             for info in infos
         ],
         "task": spec.task,
-        "problems": [_document(problem, speak) for problem in problems],
+        "problems": [_document(problem, spec, speak) for problem in problems],
         "notes": [note.sentence(speak) for note in table.notes],
     }
 
 
-def _document(problem: Problem, speak: Translator) -> dict[str, Any]:
+def _document(problem: Problem, spec: DataSpec, speak: Translator) -> dict[str, Any]:
     _, reason, fix = problem.sentences(speak)
+    hide = mask_personal if spec.mask else str
     return {
         "kind": problem.kind,
         "count": problem.count,
@@ -323,5 +327,5 @@ def _document(problem: Problem, speak: Translator) -> dict[str, Any]:
         "applied": problem.applied,
         "reason": reason,
         "fix": fix,
-        "examples": [list(example) for example in problem.examples],
+        "examples": [[row, *map(hide, cells)] for row, *cells in problem.examples],
     }

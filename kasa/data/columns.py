@@ -125,7 +125,7 @@ def _profile(name: str, column: pd.Series) -> _Profile:
         numbers=share(NUMBER),
         decimals=share(DECIMAL),
         dates=share(DATE),
-        parts=len(words) >= 2 and words <= PART_WORDS.keys(),
+        parts=len(words) >= 2 and words <= PART_WORDS.keys() and len(filled) == len(column),
     )
 
 

@@ -8,6 +8,8 @@ import pandas as pd
 
 from kasa.data.normalise import normalised_column
 
+# 24/01/05, as Japanese systems write it; in 05/01/2024 the year stands last.
+SHORT_YEAR = re.compile(r"^(\d{2})[/-](\d{1,2})[/-](\d{1,2})(?!\d)")
 YEAR_LAST = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(.*)")
 
 
@@ -21,6 +23,8 @@ def parsed_dates(cells: pd.Series) -> pd.Series:
     plain = plain.str.replace(r"(\d)\s*年\s*", r"\1-", regex=True)
     plain = plain.str.replace(r"(\d)\s*月\s*", r"\1-", regex=True)
     plain = plain.str.replace(r"(\d)\s*日", r"\1", regex=True).str.replace(r"-\s*$", "", regex=True)
+    plain = plain.str.replace(r"\s*[(（][月火水木金土日][)）]", "", regex=True)
+    plain = plain.str.replace(SHORT_YEAR, r"20\1-\2-\3", regex=True)
     plain = plain.str.replace(r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})", r"\1-\2-\3", regex=True)
     late = plain.str.extract(YEAR_LAST)
     if late[0].notna().any():
@@ -34,4 +38,6 @@ def parsed_dates(cells: pd.Series) -> pd.Series:
         plain = plain.where(late[0].isna(), iso)
     # The clock on the wall orders rows; zones would move some to the day before.
     local = plain.str.replace(r"(:\d{2}(\.\d+)?)\s*(Z|[+-]\d{2}:?\d{2})$", r"\1", regex=True)
-    return pd.to_datetime(local, errors="coerce", format="mixed")
+    # "10:30" and "may" would be read as some day of some year.
+    dated = local.where(local.str.contains(r"^\d{4}-\d{1,2}(?:-|$)", regex=True), "")
+    return pd.to_datetime(dated, errors="coerce", format="mixed")

@@ -81,6 +81,10 @@ def divide(found: Examined, spec: DataSpec, protocol: Protocol) -> PreparedRows:
     _refuse_one_label(rows, spec)
     if spec.split_by == "date" and not given:
         rows["part"] = _by_date(rows, protocol)
+        # A near copy of a newer row is not worth breaking time's order; it goes.
+        tested = rows["part"] == "test"
+        copied = ~tested & rows["cluster"].isin(rows.loc[tested, "cluster"].unique())
+        rows, problems = _without(rows, copied, "leak", problems)
     else:
         if spec.split_by == "group":
             rows["cluster"] = _merged(rows["cluster"], rows["group"])
@@ -89,7 +93,8 @@ def divide(found: Examined, spec: DataSpec, protocol: Protocol) -> PreparedRows:
     sizes = {part: int((rows["part"] == part).sum()) for part in PARTS}
     for part in PARTS:
         if not sizes[part]:
-            column = spec.split or spec.group or spec.date or "-"
+            by = "label" if given else spec.split_by
+            column = spec.split or (getattr(spec, by) if by != "label" else spec.label) or "-"
             raise DataError("data_part_missing", part=part, column=column)
     labels = tuple(sorted(rows["label"].unique())) if "label" in rows else ()
     _refuse_one_label(rows, spec)
@@ -231,13 +236,20 @@ def _without_unseen(
     """Take out rows to be tested on a label that the training part does not have."""
     if "label" not in rows:
         return rows, problems
-    unseen = ~rows["label"].isin(rows.loc[rows["part"] == "train", "label"].unique())
-    if not unseen.any():
+    seen = rows["label"].isin(rows.loc[rows["part"] == "train", "label"].unique())
+    return _without(rows, ~seen, "unseen_label", problems)
+
+
+def _without(
+    rows: pd.DataFrame, bad: pd.Series, kind: str, problems: list[Problem]
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """Take rows out and say why."""
+    if not bad.any():
         return rows, problems
     own = rows["in_test_file"]
-    numbers_of = [tuple(map(int, rows.loc[unseen & which, "row"])) for which in (~own, own)]
-    found = Problem("unseen_label", numbers_of[0], applied=True, test_rows=numbers_of[1])
-    return rows[~unseen], [*problems, found]
+    numbers_of = [tuple(map(int, rows.loc[bad & which, "row"])) for which in (~own, own)]
+    found = Problem(kind, numbers_of[0], applied=True, test_rows=numbers_of[1])
+    return rows[~bad], [*problems, found]
 
 
 def _draw(seed: int, words: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def delete_dataset(store: Store, sha256: str) -> Deleted:
         raise StoreError("no_such_dataset", dataset=sha256)
     probes = _probes(store, sha256)
     runs = [run for study in found.studies for run in store.runs(study.id)]
-    if any(run.active for run in [*runs, *(store.run(run_id) for run_id in probes)]):
+    active = {run.id for run in store.active_runs()}
+    if active & {*probes, *(run.id for run in runs)}:
         raise StoreError("dataset_active", name=found.name)
     folders = [store.run_folder(run.id) for run in runs] + [store.run_folder(p) for p in probes]
     folders += [store.study_folder(study.id) for study in found.studies]
@@ -66,7 +68,8 @@ def delete_dataset(store: Store, sha256: str) -> Deleted:
     for run_id in probes:
         store.delete_job(run_id)
     shutil.rmtree(store.home / "datasets" / sha256)
-    store.scrub()
+    with suppress(StoreError):  # another process holds the database; all rows are gone already
+        store.scrub()
     return Deleted(
         files=tuple(file.name for file in found.files),
         studies=tuple(study.study.title for study in found.studies),
@@ -90,12 +93,16 @@ def _sources(record: StudyRecord) -> set[str]:
 def _probes(store: Store, sha256: str) -> list[str]:
     """Return the estimates made with a dataset: they hold its name and columns."""
     found = []
-    for config in (store.home / "runs").glob("*/config.json"):
-        study = (read_json(config) or {}).get("study")
+    for file in (store.home / "runs").glob("*/config.json"):
+        try:
+            config = read_json(file) or {}
+        except StoreError:  # damaged: it tells of no dataset
+            continue
+        study = config.get("study")
         data = study.get("data", {}) if isinstance(study, dict) else {}
         used = sha256 in {data.get("sha256"), data.get("test_sha256")}
-        if used and "study_id" not in (read_json(config) or {}):
-            found.append(config.parent.name)
+        if used and "study_id" not in config:
+            found.append(file.parent.name)
     return found
 
 

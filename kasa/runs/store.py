@@ -107,6 +107,10 @@ class Store:
             write_bytes(path, content)
         return path
 
+    def has_dataset(self, content: bytes) -> bool:
+        """Say whether a file with this content is kept already."""
+        return (self.home / "datasets" / hashlib.sha256(content).hexdigest()).is_dir()
+
     def dataset_sha256(self, path: str) -> str:
         """Return the SHA-256 of a data file."""
         with Path(path).open("rb") as file:
@@ -247,7 +251,7 @@ class Store:
         return self.home / "studies" / study_id
 
     def rows(self, study_id: str) -> pd.DataFrame:
-        """Return a started study's usable rows: row, text, label, part."""
+        """Return a started study's usable rows: row, text, label, part (and group, date, file)."""
         path = self.study_folder(study_id) / "rows.jsonl"
         if not path.is_file():
             raise StoreError("no_rows", study=study_id)

@@ -329,7 +329,8 @@ def disagreements(runs: Sequence[FinishedRun], rows: pd.DataFrame) -> pd.DataFra
     arms = list(dict.fromkeys(run.arm for run in runs))
     table = pd.DataFrame({arm: _majority(_by_seed(runs, arm)) for arm in arms})
     table = table[table.nunique(axis=1, dropna=True) > 1]
-    facts = rows.set_index("row")[["text", "label"]]
+    # Row numbers are a file's own: a test file has numbers that the training file has too.
+    facts = rows[rows["part"] == "test"].set_index("row")[["text", "label"]]
     return facts.join(table, how="inner").sort_index().reset_index(names="row")
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from streamlit.testing.v1.element_tree import Toggle
+from streamlit.testing.v1.element_tree import Selectbox, Toggle
 
 from kasa.dataspec import DataSpec
+from kasa.runs.datasets import delete_dataset
 from kasa.runs.store import Store
 from kasa.study import Study
 
@@ -276,3 +277,44 @@ def test_a_score_is_checked_and_divided_but_cannot_be_run(lang: str) -> None:
     assert len(metrics(app)) >= 3
     assert "data_save" not in [button.key for button in app.button]
     assert app.info[-1].value
+
+
+def box(app: AppTest, role: str) -> Selectbox:
+    """Return the field of one role."""
+    return next(each for each in app.selectbox if each.key.startswith(f"data_{role}_"))
+
+
+def test_a_wrong_guess_can_be_taken_back() -> None:
+    app = upload(open_page(), "messy.csv", messy())
+    assert (box(app, "group").value, box(app, "date").value) == ("machine", "day")
+    box(app, "group").select_index(0).run()
+    checked(app.button(key="data_save").click().run())
+    (record,) = Store().studies()
+    assert (record.study.data.group, record.study.data.date) == (None, "day")
+
+
+def test_a_template_with_a_wrong_name_is_said_and_a_right_one_is_kept() -> None:
+    app = upload(open_page(), "messy.csv", messy())
+    field = next(each for each in app.text_area if each.key.startswith("data_template"))
+    field.set_value("{machine} {nothing}").run()
+    assert "nothing" in checked(app).warning[-1].value
+    field = next(each for each in app.text_area if each.key.startswith("data_template"))
+    field.set_value("{machine}: {note}").run()
+    checked(app.button(key="data_save").click().run())
+    (record,) = Store().studies()
+    assert record.study.data.template == "{machine}: {note}"
+
+
+def test_an_upload_belongs_to_its_study_and_ends_with_its_file() -> None:
+    store = Store()
+    first = store.create_study(Study("A", "embedded", DataSpec("")))
+    app = upload(open_page(study=first), "messy.csv", messy())
+    app.button(key="data_save").click().run()
+    second = store.create_study(Study("B", "embedded", DataSpec("")))
+    app.query_params["study"] = second
+    checked(app.run())
+    assert "messy" not in " ".join(caption.value for caption in app.caption)
+    delete_dataset(store, str(store.study(first).study.data.sha256))
+    app.query_params.clear()
+    app.query_params["lang"] = "en"
+    checked(app.run())
