@@ -13,6 +13,7 @@ from app.components import chart, plain
 from app.data_panels import show_metrics
 from app.data_source import choose_test_file
 from app.i18n import t, text
+from kasa.data.personal import masked_labels
 from kasa.data.split import PARTS, PreparedRows, class_balance, half_width, rows_needed
 from kasa.dataspec import DataSpec
 from kasa.report.palette import OTHER_COLORS, apply_theme
@@ -62,7 +63,7 @@ def choose_split(study: Study, spec: DataSpec) -> tuple[DataSpec, Protocol]:
     return spec, replace(protocol, **shares)
 
 
-def show_split(prepared: PreparedRows, gate: float | None) -> None:
+def show_split(prepared: PreparedRows, gate: float | None, *, mask: bool) -> None:
     """Show the size of each part, how the labels spread over them, and what the test can settle."""
     values = {}
     if prepared.labels:
@@ -78,6 +79,8 @@ def show_split(prepared: PreparedRows, gate: float | None) -> None:
     if len(balance) > MOST_BARS:
         st.caption(t("data_page.balance_first", shown=MOST_BARS, count=len(balance)))
         balance = balance.loc[balance.sum(axis=1).nlargest(MOST_BARS).index]
+    if mask:
+        balance = balance.rename(index=masked_labels(prepared.labels))
     chart(balance_chart(balance), key="data_balance", alt=t("data_page.balance"))
 
 

@@ -114,7 +114,7 @@ def main() -> None:
     try:
         spec, protocol = choose_split(study, choose_fixes(study, spec))
         prepared = examined(table, spec, protocol, study.model, tokens, problems)
-        show_split(prepared, study.gates.metric_min)
+        show_split(prepared, study.gates.metric_min, mask=spec.mask)
     except KasaError as error:
         show_error(error)
         return

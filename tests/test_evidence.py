@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from kasa.dataspec import DataSpec
 from kasa.errors import TrainingError
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels
@@ -172,3 +173,32 @@ def test_labels_tell_arms_apart(lang: str) -> None:
     assert len(set(labels.values())) == len(arms)
     assert labels["kasa-r16"] == "KaSA (r=16)"
     assert "0" in labels["kasa-r8-2"].partition("[")[2]
+
+
+@pytest.mark.parametrize("mask", [True, False])
+def test_personal_data_is_masked_in_texts_and_labels_unless_the_study_says_so(mask: bool) -> None:
+    study = example_study(data=DataSpec("a.csv", "note", "defect", mask=mask))
+    names = {"oil leak": "taro@example.com"}
+    rows = example_rows().replace({"label": names})
+    rows["text"] = "call 03-1234-5678 about " + rows["text"]
+    runs = [
+        replace(
+            run,
+            labels=tuple(names.get(label, label) for label in run.labels),
+            predictions=run.predictions.replace({"label": names, "predicted": names}),
+        )
+        for run in example_runs()
+    ]
+    evidence = example_evidence(runs, study, rows=rows)
+    shown = "\n".join(
+        [
+            evidence.disagreements.to_csv(),
+            *(run.predictions.to_csv() for run in evidence.finished),
+            repr([summary.labels for summary in evidence.summaries]),
+            repr(evidence.card.labels),
+        ]
+    )
+    assert ("taro@example.com" in shown, "03-1234-5678" in shown) == (not mask, not mask)
+    assert ("[e-mail]" in shown, "[phone]" in shown) == (mask, mask)
+    plain = example_evidence(study=study)
+    assert [s.metrics for s in evidence.summaries] == [s.metrics for s in plain.summaries]

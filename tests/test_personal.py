@@ -15,6 +15,7 @@ from kasa.data.personal import (
     has_luhn_digit,
     has_my_number_digit,
     mask_personal,
+    masked_labels,
     personal_counts,
     rows_with_personal,
 )
@@ -179,3 +180,13 @@ def test_columns() -> None:
     empty = column[:0]
     assert rows_with_personal(empty).dtype == bool
     assert personal_counts(empty) == {}
+
+
+def test_masked_labels_stay_different() -> None:
+    labels = ["a@example.com", "leak", "b@example.com", "call 03-1234-5678"]
+    assert masked_labels(labels) == {
+        "a@example.com": "[e-mail]",
+        "b@example.com": "[e-mail] (2)",
+        "call 03-1234-5678": "call [phone]",
+    }
+    assert masked_labels(["leak", "noise"]) == {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -95,6 +95,22 @@ def mask_personal(text: str) -> str:
         pieces += [text[end : finding.start], f"[{finding.kind}]"]
         end = finding.end
     return "".join([*pieces, text[end:]])
+
+
+def masked_labels(labels: Iterable[str]) -> dict[str, str]:
+    """Return what stands for each label that holds likely personal data; the names stay different.
+
+    Two people's addresses become [e-mail] and [e-mail] (2).
+    """
+    masked: dict[str, str] = {}
+    for label in labels:
+        plain = name = mask_personal(label)
+        number = 2
+        while name != label and name in masked.values():
+            name, number = f"{plain} ({number})", number + 1
+        if name != label:
+            masked[label] = name
+    return masked
 
 
 def rows_with_personal(column: pd.Series) -> pd.Series:

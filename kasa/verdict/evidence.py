@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Protocol
 
 import pandas as pd
 
 from kasa.data.card import DatasetCard
-from kasa.data.personal import mask_personal
+from kasa.data.personal import mask_personal, masked_labels
 from kasa.runs.records import FinishedRun, RunRecord, StudyRecord
 from kasa.study import METHODS, METRICS, Study
 from kasa.verdict.compare import ArmSummary, Verdict, compare, disagreements, summarise
@@ -124,6 +124,8 @@ def build_evidence(
     card: DatasetCard,
 ) -> Evidence:
     """Return the evidence from a study's records; arms in the study's order, seeds ascending."""
+    if record.study.data.mask:
+        finished, rows, card = _masked(finished, rows, card)
     order = {arm: place for place, arm in enumerate(record.study.arm_names())}
     ordered = sorted(finished, key=lambda run: (order[run.arm], run.seed))
     summaries = summarise(ordered)
@@ -136,17 +138,30 @@ def build_evidence(
         verdicts=tuple(_verdicts(record.study, ordered)),
         gates=tuple(check_gates(record.study, summaries, ordered)),
         card=card,
-        disagreements=_hidden(disagreements(ordered, rows), record.study),
+        disagreements=disagreements(ordered, rows),
         conditions=common,
         differing=differing,
     )
 
 
-def _hidden(rows: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return rows with likely personal data replaced, unless the study says otherwise."""
-    if not study.data.mask or rows.empty:
-        return rows
-    return rows.assign(text=rows["text"].map(mask_personal))
+def _masked(
+    finished: Sequence[FinishedRun], rows: pd.DataFrame, card: DatasetCard
+) -> tuple[list[FinishedRun], pd.DataFrame, DatasetCard]:
+    """Return runs, rows and card without likely personal data, in texts and in labels."""
+    names = masked_labels(card.labels)
+    shown = rows.assign(text=rows["text"].map(mask_personal), label=rows["label"].replace(names))
+    if not names:
+        return list(finished), shown, card
+    runs = [
+        replace(
+            run,
+            labels=tuple(names.get(label, label) for label in run.labels),
+            predictions=run.predictions.replace({"label": names, "predicted": names}),
+        )
+        for run in finished
+    ]
+    counts = {names.get(label, label): count for label, count in card.labels.items()}
+    return runs, shown, replace(card, labels=counts)
 
 
 def pairs(study: Study, arms: Sequence[str]) -> list[tuple[str, str]]:
