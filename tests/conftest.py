@@ -23,6 +23,11 @@ os.environ.update(
     STREAMLIT_BROWSER_GATHER_USAGE_STATS="false",
 )
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Two of these processes, and what they start, share the machine: one thread each, and idle
+    # ones sleep.
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
+
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # Started in the background, a shell leaves Ctrl-C ignored, and every child would inherit that;
     # some tests send it.
@@ -56,7 +61,7 @@ def is_browser_test(item: pytest.Item) -> bool:
 
 def place(item: pytest.Item) -> int:
     if is_browser_test(item):
-        return 2
+        return 2 if "journeys" in item.path.name else 3  # the longest must not be left for the end
     return 1 if item.get_closest_marker("slow") else 0
 
 
@@ -72,6 +77,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail(reason, pytrace=False)
     if reason:
         pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests have measured, from whichever process."""
+    for report in terminalreporter.getreports("passed"):
+        for name, figure in report.user_properties:
+            terminalreporter.write_line(f"{name}: {figure}")
 
 
 @pytest.fixture

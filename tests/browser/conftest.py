@@ -16,7 +16,7 @@ pytest.register_assert_rewrite("tests.browser.studio")
 from tests.browser.studio import Server, Visitor, close_quietly  # noqa: E402 - rewritten first
 
 WIDE, PHONE = (1440, 900), (390, 844)
-Tell = Callable[[str], None]
+Tell = Callable[[str, str], None]
 
 
 @pytest.fixture(scope="session")
@@ -43,15 +43,12 @@ def store(studio: Server) -> Store:
 
 @pytest.fixture
 def tell(request: pytest.FixtureRequest) -> Tell:
-    """Return what prints a measured figure below the dots of the tests."""
-    plugins = request.config.pluginmanager
-    reporter, capture = plugins.getplugin("terminalreporter"), plugins.getplugin("capturemanager")
+    """Return what keeps a measured figure for the summary below the tests."""
 
-    def line(figure: str) -> None:
-        with capture.global_and_fixture_disabled():
-            reporter.write_line(f"\n{figure}")
+    def keep(name: str, figure: str) -> None:
+        request.node.user_properties.append((name, figure))
 
-    return line
+    return keep
 
 
 Visit = Callable[..., Visitor]

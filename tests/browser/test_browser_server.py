@@ -23,7 +23,7 @@ def test_an_idle_server_is_small_and_holds_no_torch(
     visitor.title("Does tuning a language model on your data pay?")
     process = own_studio.process()
     size = process.memory_info().rss
-    tell(f"idle server: {size / 1e6:.0f} MB")
+    tell("idle server", f"{size / 1e6:.0f} MB")
     assert size < MOST_BYTES
     maps = Path(f"/proc/{process.pid}/maps")
     if not maps.exists():
@@ -54,10 +54,10 @@ def test_pages_answer_at_once_and_leave_torch_out(
             expect(visitor.page.locator("h1")).to_have_text(title)
             took[name] = round(time.perf_counter() - begin, 2)
             visitor.settle()
-    tell(f"page switch, seconds: {took}")
+    tell("page switch, seconds", str(took))
     assert max(took.values()) < MOST_SECONDS
     process = own_studio.process()
-    tell(f"server after all pages: {process.memory_info().rss / 1e6:.0f} MB")
+    tell("server after all pages", f"{process.memory_info().rss / 1e6:.0f} MB")
     maps = Path(f"/proc/{process.pid}/maps")
     if maps.exists():
         assert "libtorch" not in maps.read_text("utf-8")
