@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -38,6 +39,7 @@ def work(store: Store, run_id: str) -> bool:
         return False
     write_json(record.folder / "result.json", result)
     store.mark(run_id, "finished")
+    shutil.rmtree(job.checkpoints, ignore_errors=True)
     return True
 
 

@@ -24,6 +24,11 @@ class Job:
     folder: Path
     asked_to_stop: Callable[[], bool] = field(default=lambda: False, repr=False)
 
+    @property
+    def checkpoints(self) -> Path:
+        """The folder for what lets a killed run go on; it goes when the result is there."""
+        return self.folder / "checkpoints"
+
     def progress(self, done: float, total: float, **info: Any) -> None:
         """Append one event (seconds since the epoch, done, total, info) to events.jsonl."""
         event = {"time": time.time(), "done": done, "total": total, **info}

@@ -170,7 +170,9 @@ class Dispatcher:
 
     def _close(self, run: RunRecord, code: int | None) -> None:
         # A worker writes its own end; only one that could not is closed here.
-        if run.status == "stopping":
+        if run.kind == "run" and self.store.has_result(run.id):
+            self.store.mark(run.id, "finished")
+        elif run.status == "stopping":
             self.store.mark(run.id, "cancelled")
         elif code is None:
             self.store.mark(run.id, "lost", error=TrainingError("worker_lost"))

@@ -404,7 +404,7 @@ class Store:
             self.stop(run.id)
 
     def retry(self, run_id: str) -> None:
-        """Queue an ended run without a result again from its start; the log stays."""
+        """Queue an ended run without a result again; log and checkpoints stay."""
         lost_result = self.run(run_id).status == "finished" and not self.has_result(run_id)
         with self.connect(exclusive=True) as db:
             position = _next_position(db)
@@ -417,7 +417,8 @@ class Store:
                 (position, run_id, lost_result),
             ).rowcount
             if changed:
-                (self.run_folder(run_id) / "events.jsonl").unlink(missing_ok=True)
+                for name in ("events.jsonl", "result.json"):
+                    (self.run_folder(run_id) / name).unlink(missing_ok=True)
 
     def has_result(self, run_id: str) -> bool:
         """Say whether a run's result and predictions are there and whole."""

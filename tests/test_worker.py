@@ -1,0 +1,108 @@
+"""What one worker process leaves behind, whatever happens to it; here it works in the test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kasa.runs.job import Job
+from kasa.runs.local import Dispatcher
+from kasa.runs.store import Store
+from kasa.study import Arm, Protocol
+from kasa.worker import work
+from tests.small_studies import NOTES, small_study
+from tests.tiny_models import small_runs, write_tiny_bert
+
+PROTOCOL = Protocol("quick", epochs=2, learning_rates=(1e-3, 2e-2), max_length=32)
+
+
+class Killed(BaseException):
+    """What kill -9 does: nobody can catch it."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with small_runs():
+        yield
+
+
+@pytest.fixture
+def store(workspace: Path) -> Store:
+    return Store()
+
+
+def start_tiny_study(store: Store, folder: Path) -> str:
+    """Queue one LoRA run on a tiny BERT and return its id."""
+    texts = [
+        f"{note} {row} in hall" for notes in NOTES.values() for note in notes for row in range(9)
+    ]
+    model = write_tiny_bert(folder / "model", texts)
+    study = small_study(folder, (Arm("lora", rank=4),), PROTOCOL)
+    study_id = store.create_study(type(study)(**(vars(study) | {"model": str(model.folder)})))
+    (run,) = store.start_study(study_id)
+    return run.id
+
+
+def at_step(step: int, act: Callable[[], None]) -> Callable[..., None]:
+    """Return a `Job.progress` that acts once at a training step."""
+    report = Job.progress
+
+    def progress(job: Job, done: float, total: float, **info: Any) -> None:
+        report(job, done, total, **info)
+        if "loss" in info and done == step:
+            act()
+
+    return progress
+
+
+def kill() -> None:
+    raise Killed
+
+
+def work_until_killed(store: Store, run_id: str) -> None:
+    with pytest.raises(Killed):
+        work(store, run_id)
+
+
+def test_a_killed_worker_goes_on_and_its_result_says_so(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = start_tiny_study(store, tmp_path)
+    folder = store.run_folder(run_id)
+    store.claim_run(run_id)
+    with monkeypatch.context() as patched:
+        patched.setattr(Job, "progress", at_step(5, kill))
+        work_until_killed(store, run_id)
+    assert (folder / "checkpoints").is_dir()
+    Dispatcher(store).step()  # it finds no process
+    assert store.run(run_id).status == "lost"
+    store.retry(run_id)
+    assert work(store, run_id)
+    assert store.run(run_id).status == "finished"
+    assert store.events(run_id)[1]["done"] > 3  # the first epoch was not made again
+    (run,) = store.finished_runs(str(store.run(run_id).study_id))
+    assert run.conditions["resumed"] == 1
+    assert not {"earlier_seconds", "earlier_peak_memory_bytes"} & run.conditions.keys()
+    assert run.train_seconds < run.total_seconds
+    assert [trial["learning_rate"] for trial in run.trials] == [1e-3, 2e-2]
+    assert not (folder / "checkpoints").exists()
+
+
+def test_a_worker_killed_after_its_result_has_finished(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = start_tiny_study(store, tmp_path)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_args, **_kwargs: None)
+    store.claim_run(run_id)
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "mark", lambda *_: kill())
+        work_until_killed(store, run_id)
+    assert store.run(run_id).status == "running"
+    Dispatcher(store).step()
+    assert store.run(run_id).status == "finished"
+    store.retry(run_id)  # nothing to do: its result is there
+    assert store.run(run_id).status == "finished"
