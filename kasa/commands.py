@@ -21,6 +21,7 @@ from kasa.report.headline import headline
 from kasa.report.html import write_html
 from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord
+from kasa.runs.schedule import go_on
 from kasa.runs.store import Store
 from kasa.spectral.spectrum import Spectrum, effective_rank, save_spectra, stable_rank
 from kasa.spectral.stream import METHODS, Progress, analyse
@@ -197,7 +198,7 @@ def estimate(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Carry a study out to its verdict; finished runs are kept, interrupted ones start again."""
+    """Carry a study out to its verdict; finished runs are kept, interrupted ones go on."""
     store = Store()
     study = store.with_dataset(load_study(Path(args.study)))
     study_id = _resumable(store, study) or store.create_study(study)
@@ -207,6 +208,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     while any(each.status == "stopping" for each in store.start_study(study_id)):
         ensure_dispatcher(store)
         time.sleep(POLL_SECONDS)
+    go_on(store, study_id)
     for each in store.runs(study_id):
         store.retry(each.id)
     ensure_dispatcher(store)

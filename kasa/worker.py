@@ -9,9 +9,13 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
+import psutil
+
 from kasa.errors import KasaError, TrainingError
 from kasa.runs.files import read_json, write_json
+from kasa.runs.interrupt import hearing_stop
 from kasa.runs.job import Job, JobCancelled
+from kasa.runs.schedule import end_stopped
 from kasa.runs.store import Store
 
 KINDS = ("run", "spectrum", "estimate")
@@ -29,12 +33,16 @@ def work(store: Store, run_id: str) -> bool:
         asked_to_stop=lambda: store.run(run_id).status == "stopping",
     )
     try:
-        result = _execute(job)
+        with hearing_stop(job):
+            result = _execute(job)
     except JobCancelled:
-        store.mark(run_id, "cancelled")
+        end_stopped(store, run_id)
         return False
     except Exception as error:  # noqa: BLE001 - whatever happened, the page must show it
         traceback.print_exc()
+        if job.should_stop():  # a library made its own failure of the interruption
+            end_stopped(store, run_id)
+            return False
         store.mark(run_id, "failed", error=_explained(error, job))
         return False
     write_json(record.folder / "result.json", result)
@@ -64,5 +72,13 @@ def _explained(error: Exception, job: Job) -> KasaError:
     return TrainingError("unexpected", detail=detail, log=str(job.folder / "log.txt"))
 
 
+def main(run_id: str) -> int:
+    """Take the run, if it still waits for this process, and carry it out; return the exit code."""
+    store, me = Store(), psutil.Process()
+    if not store.adopt_run(run_id, me.pid, me.create_time(), me.ppid()):
+        return 1
+    return 0 if work(store, run_id) else 1
+
+
 if __name__ == "__main__":
-    sys.exit(0 if work(Store(), sys.argv[1]) else 1)
+    sys.exit(main(sys.argv[1]))

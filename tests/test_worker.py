@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kasa.runs import local
 from kasa.runs.job import Job
 from kasa.runs.local import Dispatcher
 from kasa.runs.store import Store
@@ -31,7 +32,9 @@ def quick() -> Iterator[None]:
 
 
 @pytest.fixture
-def store(workspace: Path) -> Store:
+def store(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return a store whose runs have no process that could still begin to work."""
+    monkeypatch.setattr(local, "START_GRACE_SECONDS", -1)
     return Store()
 
 
@@ -83,13 +86,31 @@ def test_a_killed_worker_goes_on_and_its_result_says_so(
     store.retry(run_id)
     assert work(store, run_id)
     assert store.run(run_id).status == "finished"
-    assert store.events(run_id)[1]["done"] > 3  # the first epoch was not made again
+    pieces = [event for event in store.events(run_id) if "phase" in event]
+    again = [event["phase"] for event in pieces].index("prepare", 1) + 1
+    assert pieces[again]["done"] == 4  # steps 1 to 3, the first epoch, were not made again
     (run,) = store.finished_runs(str(store.run(run_id).study_id))
     assert run.conditions["resumed"] == 1
     assert not {"earlier_seconds", "earlier_peak_memory_bytes"} & run.conditions.keys()
     assert run.train_seconds < run.total_seconds
     assert [trial["learning_rate"] for trial in run.trials] == [1e-3, 2e-2]
     assert not (folder / "checkpoints").exists()
+
+
+def test_what_breaks_while_a_run_is_stopping_is_no_failure(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library may turn the interruption into a failure of its own."""
+    run_id = start_tiny_study(store, tmp_path)
+
+    def stop_and_break() -> None:
+        store.stop(run_id)
+        raise RuntimeError("could not import")
+
+    store.claim_run(run_id)
+    monkeypatch.setattr(Job, "progress", at_step(1, stop_and_break))
+    assert not work(store, run_id)
+    assert (store.run(run_id).status, store.run(run_id).error) == ("cancelled", None)
 
 
 def test_a_worker_killed_after_its_result_has_finished(

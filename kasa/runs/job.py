@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,22 @@ class Job:
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
-    """Return the events written so far; a line still being written is left for the next look."""
+    """Return the events written so far; a line still being written is left for the next look.
+
+    Training steps that were made again after an interruption stand in place of the first ones.
+    """
     try:
-        text = (folder / "events.jsonl").read_text("utf-8")
+        text = (folder / "events.jsonl").read_text("utf-8", errors="replace")
     except FileNotFoundError:
         return []
-    lines = text.split("\n")[:-1]
-    return [json.loads(line) for line in lines if line]
+    events: list[dict[str, Any]] = []
+    reached = 0.0
+    for line in text.split("\n")[:-1]:
+        with suppress(ValueError):  # the disk was full, or the process killed, amid a line
+            event = json.loads(line)
+            if "loss" in event:
+                if event["done"] <= reached:
+                    events = [each for each in events if each["done"] < event["done"]]
+                reached = event["done"]
+            events.append(event)
+    return events

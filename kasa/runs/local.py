@@ -21,12 +21,14 @@ import psutil
 from kasa.errors import KasaError, StoreError, TrainingError
 from kasa.runs.files import read_json
 from kasa.runs.records import RunRecord
-from kasa.runs.store import Store
+from kasa.runs.schedule import end_stopped
+from kasa.runs.store import DUE, Store
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL_SECONDS = 0.2
 IDLE_SECONDS = 20.0
 STOP_GRACE_SECONDS = 20.0
+START_GRACE_SECONDS = 60.0
 # Idle threads sleep instead of spinning: beside other work, spinning made training several times
 # slower, for itself and for everybody else.
 POLITE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
@@ -42,7 +44,7 @@ def ensure_dispatcher(store: Store) -> None:
         mine = _dispatchers.get(store.home)
         # One that was just started needs a second or two before the workspace knows it.
         starting = mine is not None and mine.poll() is None
-        if starting or _dispatcher_alive(store) or not store.active_runs():
+        if starting or _dispatcher_alive(store) or not store.due_runs():
             return
         log = store.home / "dispatcher.log"
         child = _spawn(["-m", "kasa.runs.local", str(store.home)], log, _environment(hub=False))
@@ -99,6 +101,7 @@ class Dispatcher:
         self.store = store
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         self.stopping_since: dict[str, float] = {}
+        self.nameless_since: dict[str, float] = {}
 
     def claim(self) -> bool:
         """Take the workspace's one place; False when a living dispatcher has it."""
@@ -115,16 +118,14 @@ class Dispatcher:
     def leave_if_idle(self) -> bool:
         """Give the place up in the transaction that sees an empty queue, so no run is missed."""
         with self.store.connect(exclusive=True) as db:
-            busy = db.execute(
-                "SELECT 1 FROM runs WHERE status IN ('queued', 'running', 'stopping') LIMIT 1"
-            ).fetchone()
+            busy = db.execute(f"SELECT 1 FROM runs WHERE {DUE} LIMIT 1").fetchone()  # noqa: S608
             if busy is None:
                 db.execute("DELETE FROM dispatcher")
         return busy is None
 
     def step(self) -> bool:
         """Look once at every active run; True when there was any."""
-        active = self.store.active_runs()
+        active = self.store.due_runs()
         for run in active:
             if run.status != "queued":
                 self._watch(run)
@@ -158,7 +159,7 @@ class Dispatcher:
         child = self.children.get(run.id)
         process = self.store.process(run.id)
         code = child.poll() if child else None
-        gone = code is not None if child else process is None or not alive(*process)
+        gone = code is not None if child else self._gone(run.id, process)
         if gone:
             self.children.pop(run.id, None)
             self._close(run, code)
@@ -168,12 +169,19 @@ class Dispatcher:
                 with suppress(psutil.NoSuchProcess):
                     psutil.Process(process[0]).kill()
 
+    def _gone(self, run_id: str, process: tuple[int, float] | None) -> bool:
+        if process is not None:
+            return not alive(*process)
+        # Its dispatcher died before it could record a worker, who may be starting this moment.
+        since = self.nameless_since.setdefault(run_id, time.monotonic())
+        return time.monotonic() - since > START_GRACE_SECONDS
+
     def _close(self, run: RunRecord, code: int | None) -> None:
         # A worker writes its own end; only one that could not is closed here.
         if run.kind == "run" and self.store.has_result(run.id):
             self.store.mark(run.id, "finished")
         elif run.status == "stopping":
-            self.store.mark(run.id, "cancelled")
+            end_stopped(self.store, run.id)
         elif code is None:
             self.store.mark(run.id, "lost", error=TrainingError("worker_lost"))
         else:

@@ -18,7 +18,7 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,7 +48,16 @@ CREATE UNIQUE INDEX IF NOT EXISTS one_run_per_arm_and_seed ON runs(study_id, arm
     WHERE kind = 'run';
 CREATE TABLE IF NOT EXISTS dispatcher (
     only INTEGER PRIMARY KEY CHECK (only = 1), pid INTEGER NOT NULL, pid_created REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS paused_studies (
+    study_id TEXT PRIMARY KEY REFERENCES studies(id) ON DELETE CASCADE);
+CREATE TABLE IF NOT EXISTS paused_runs (
+    run_id TEXT PRIMARY KEY REFERENCES runs(id) ON DELETE CASCADE);
 """
+# What works, and what waits and is not held back by a pause of its study.
+DUE = (
+    "status IN ('running', 'stopping') OR status = 'queued' AND"
+    " (study_id IS NULL OR study_id NOT IN (SELECT study_id FROM paused_studies))"
+)
 ID = re.compile(r"[0-9a-f]{1,32}")
 RUN_COLUMNS = (
     "id, kind, status, study_id, arm, method, seed, error, created_at, started_at, finished_at"
@@ -296,6 +305,10 @@ class Store:
         """Return every job that waits or works, in order."""
         return self._select("status IN ('queued', 'running', 'stopping') ORDER BY position")
 
+    def due_runs(self) -> list[RunRecord]:
+        """Return the active jobs in order, without those that wait in a paused study."""
+        return self._select(f"{DUE} ORDER BY position")
+
     def latest(self, key: str) -> RunRecord | None:
         """Return the newest job with this key."""
         found = self._select("key = ? ORDER BY created_at DESC, rowid DESC LIMIT 1", key)
@@ -362,13 +375,10 @@ class Store:
             )
 
     def claim_run(self, run_id: str) -> bool:
-        """Take a waiting run out of the queue to start it; False when it was stopped meanwhile."""
+        """Take a waiting run out of the queue to start it; False if stopped or paused meanwhile."""
         with self.connect() as db:
-            claimed = db.execute(
-                "UPDATE runs SET status = 'running', started_at = ?"
-                " WHERE id = ? AND status = 'queued'",
-                (_now(), run_id),
-            ).rowcount
+            query = f"UPDATE runs SET status = 'running', started_at = ? WHERE id = ? AND ({DUE})"  # noqa: S608
+            claimed = db.execute(f"{query} AND status = 'queued'", (_now(), run_id)).rowcount
         return claimed == 1
 
     def mark_started(self, run_id: str, pid: int, pid_created: float) -> None:
@@ -380,6 +390,20 @@ class Store:
                 (pid, pid_created, _now(), run_id),
             )
 
+    def adopt_run(self, run_id: str, pid: int, pid_created: float, parent: int) -> bool:
+        """Let a worker take the run that it was started for; False where nobody wants it now.
+
+        A dispatcher that died too early did not record it, and the one after may have given it up.
+        """
+        with self.connect() as db:
+            adopted = db.execute(
+                "UPDATE runs SET pid = ?, pid_created = ? WHERE id = ?"
+                " AND status IN ('running', 'stopping') AND (pid IS NULL OR pid IN (?, ?))",
+                # On Windows the recorded process is the one that starts the environment's Python.
+                (pid, pid_created, run_id, pid, parent),
+            ).rowcount
+        return adopted == 1
+
     def process(self, run_id: str) -> tuple[int, float] | None:
         """Return the worker's (pid, create time), once it has one."""
         with self.connect() as db:
@@ -389,6 +413,7 @@ class Store:
     def stop(self, run_id: str) -> None:
         """Ask a working run to stop, or take a waiting one out of the queue."""
         with self.connect(exclusive=True) as db:
+            db.execute("DELETE FROM paused_runs WHERE run_id = ?", (run_id,))
             db.execute(
                 "UPDATE runs SET status = 'cancelled', finished_at = ?"
                 " WHERE id = ? AND status = 'queued'",
@@ -399,12 +424,14 @@ class Store:
             )
 
     def stop_study(self, study_id: str) -> None:
-        """Stop every run of a study; what is finished stays."""
+        """Stop every run of a study, paused or not; what is finished stays."""
+        with self.connect() as db:
+            db.execute("DELETE FROM paused_studies WHERE study_id = ?", (study_id,))
         for run in self.runs(study_id):
             self.stop(run.id)
 
     def retry(self, run_id: str) -> None:
-        """Queue an ended run without a result again; log and checkpoints stay."""
+        """Queue an ended run without a result again; log, events and checkpoints stay."""
         lost_result = self.run(run_id).status == "finished" and not self.has_result(run_id)
         with self.connect(exclusive=True) as db:
             position = _next_position(db)
@@ -417,14 +444,14 @@ class Store:
                 (position, run_id, lost_result),
             ).rowcount
             if changed:
-                for name in ("events.jsonl", "result.json"):
-                    (self.run_folder(run_id) / name).unlink(missing_ok=True)
+                with suppress(OSError):  # none, or what stands in its place is no result either
+                    (self.run_folder(run_id) / "result.json").unlink()
 
     def has_result(self, run_id: str) -> bool:
         """Say whether a run's result and predictions are there and whole."""
         try:
             whole = self.result(run_id) is not None
-        except StoreError:
+        except (StoreError, OSError):
             return False
         return whole and (self.run_folder(run_id) / "predictions.csv").is_file()
 
