@@ -10,7 +10,13 @@ import streamlit as st
 from app.components import chart, plain, show_error, status_badge
 from app.estimate_panel import known_estimate
 from app.i18n import about_seconds, t, text
-from app.progress import overall_share, run_progress, seconds_left, signature
+from app.progress import (
+    overall_share,
+    run_progress,
+    seconds_left,
+    signature,
+    steps_of_piece,
+)
 from app.state import store
 from kasa.report.labels import arm_labels
 from kasa.report.live_plots import live_loss
@@ -65,9 +71,8 @@ def run_line(run: RunRecord, label: str, events: list[dict[str, Any]] | None) ->
     line = f"{status_badge(run.status)} {label} · {words}"
     if events is not None:
         st.progress(run_progress(events).share, text=line + step_words(events))
-    elif run.started_at and run.finished_at:
-        spent = (run.finished_at - run.started_at).total_seconds()
-        st.markdown(f"{line} · {text().seconds(spent)}")
+    elif run.seconds is not None:
+        st.markdown(f"{line} · {text().seconds(run.seconds)}")
     else:
         st.markdown(line)
     if run.error is not None:
@@ -77,7 +82,7 @@ def run_line(run: RunRecord, label: str, events: list[dict[str, Any]] | None) ->
 def step_words(events: list[dict[str, Any]]) -> str:
     """Return " · step 34 of 176, learning rate 0.003 (2 of 2) · 912 MB · about 40 s left"."""
     progress, speak = run_progress(events), text()
-    steps = [event for event in events if "loss" in event]
+    steps = steps_of_piece(events)
     if not steps:
         return " · " + t("experiment.live.preparing")
     last = steps[-1]

@@ -7,14 +7,16 @@ import shutil
 import sys
 import traceback
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
 
-from kasa.errors import KasaError, TrainingError
-from kasa.runs.files import read_json, write_json
+from kasa.errors import KasaError, StoreError, TrainingError
+from kasa.runs.files import FULL, PROTECTED, read_json, storage_error, write_json
 from kasa.runs.interrupt import hearing_stop
 from kasa.runs.job import Job, JobCancelled
+from kasa.runs.process import born
 from kasa.runs.schedule import end_stopped
 from kasa.runs.store import Store
 
@@ -45,7 +47,11 @@ def work(store: Store, run_id: str) -> bool:
             return False
         store.mark(run_id, "failed", error=_explained(error, job))
         return False
-    write_json(record.folder / "result.json", result)
+    try:
+        write_json(record.folder / "result.json", result)
+    except StoreError as error:
+        store.mark(run_id, "failed", error=error)
+        return False
     store.mark(run_id, "finished")
     shutil.rmtree(job.checkpoints, ignore_errors=True)
     return True
@@ -66,6 +72,8 @@ def _execute(job: Job) -> dict[str, Any]:
 def _explained(error: Exception, job: Job) -> KasaError:
     if isinstance(error, KasaError):
         return error
+    if isinstance(error, OSError) and error.errno in FULL | PROTECTED:
+        return storage_error(error, Path(error.filename or job.folder))
     if isinstance(error, MemoryError) or "not enough memory" in str(error).lower():
         return TrainingError("out_of_memory")
     detail = f"{type(error).__name__}: {error}"[:400]
@@ -75,7 +83,7 @@ def _explained(error: Exception, job: Job) -> KasaError:
 def main(run_id: str) -> int:
     """Take the run, if it still waits for this process, and carry it out; return the exit code."""
     store, me = Store(), psutil.Process()
-    if not store.adopt_run(run_id, me.pid, me.create_time(), me.ppid()):
+    if not store.adopt_run(run_id, me.pid, born(me), me.ppid()):
         return 1
     return 0 if work(store, run_id) else 1
 

@@ -27,7 +27,7 @@ from kasa.data.check import check_file
 from kasa.dataspec import Reading
 from kasa.model.source import resolve_model
 from kasa.model.weights import linear_weights, read_weight
-from kasa.runs.local import alive
+from kasa.runs.process import alive
 from kasa.runs.store import Store
 from kasa.study import Arm, Gates, Protocol, study_from_dict
 from kasa.text import translator

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from kasa.runs import local
-from kasa.runs.local import Dispatcher, alive, ensure_dispatcher
+from kasa.runs.local import Dispatcher, ensure_dispatcher
+from kasa.runs.process import alive, born
 from kasa.runs.store import Store
 from kasa.study import Arm
 from tests.small_studies import ONE_THREAD, small_study, start_small_study
@@ -91,7 +92,7 @@ def worker_of(store: Store, run_id: str) -> int:
 def end_of(pid: int) -> None:
     """Kill a process that this test started and wait until it works no longer."""
     process = psutil.Process(pid)
-    created = process.create_time()
+    created = born(process)
     process.kill()
     wait_until(lambda: not alive(pid, created))
 
@@ -101,10 +102,10 @@ def end_of(pid: int) -> None:
 
 def test_a_process_is_its_pid_and_its_create_time() -> None:
     me = psutil.Process()
-    assert alive(me.pid, me.create_time())
-    assert not alive(me.pid, me.create_time() - 60)  # the pid of somebody who is gone, used again
+    assert alive(me.pid, born(me))
+    assert not alive(me.pid, born(me) - 60)  # the pid of somebody who is gone, used again
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    created = psutil.Process(child.pid).create_time()
+    created = born(psutil.Process(child.pid))
     assert alive(child.pid, created)
     assert child.stdin is not None
     child.stdin.close()
@@ -118,11 +119,11 @@ def test_a_pid_that_was_used_again_is_not_the_worker(
 ) -> None:
     (run_id,) = start_small_study(store, tmp_path)
     me = psutil.Process()
-    store.mark_started(run_id, me.pid, me.create_time() - 60)
+    store.mark_started(run_id, me.pid, born(me) - 60)
     dispatcher.step()
     assert (status(store, run_id), reason(store, run_id)) == ("lost", "worker_lost")
     store.retry(run_id)
-    store.mark_started(run_id, me.pid, me.create_time())
+    store.mark_started(run_id, me.pid, born(me))
     dispatcher.step()
     assert status(store, run_id) == "running"
     store.mark(run_id, "cancelled")
@@ -159,7 +160,7 @@ def test_the_place_of_a_dead_dispatcher_is_free(store: Store) -> None:
     with store.connect() as db:
         db.execute("INSERT INTO dispatcher VALUES (1, ?, ?)", (os.getpid(), 12345.0))
     assert Dispatcher(store).claim()
-    assert dispatcher_of(store) == (os.getpid(), psutil.Process().create_time())
+    assert dispatcher_of(store) == (os.getpid(), born(psutil.Process()))
 
 
 def test_an_idle_dispatcher_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,11 +439,12 @@ def test_a_worker_hears_a_stop_while_it_starts(
     (run,) = store.start_study(store.create_study(study))
     dispatcher.step()
     wait_until(lambda: store.events(run.id), dispatcher.step)
+    child = dispatcher.children[run.id]
     store.stop(run.id)
     wait_until(lambda: ended(store, run.id), dispatcher.step)
     assert (status(store, run.id), store.run(run.id).error) == ("cancelled", None)
     assert [event["phase"] for event in store.events(run.id)] == ["prepare"]
-    assert dispatcher.children[run.id].wait() == 1  # it was not killed
+    assert child.wait() == 1  # it was not killed
 
 
 @needs_signals

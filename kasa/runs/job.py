@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kasa.runs.files import explained
+
 
 class JobCancelled(Exception):  # noqa: N818 - it is an answer to "stop", not a failure
     """Raised inside a job when somebody asked it to stop."""
@@ -33,7 +35,8 @@ class Job:
     def progress(self, done: float, total: float, **info: Any) -> None:
         """Append one event (seconds since the epoch, done, total, info) to events.jsonl."""
         event = {"time": time.time(), "done": done, "total": total, **info}
-        with (self.folder / "events.jsonl").open("a", encoding="utf-8") as file:
+        path = self.folder / "events.jsonl"
+        with explained(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(event, ensure_ascii=False) + "\n")
 
     def should_stop(self) -> bool:

@@ -7,7 +7,9 @@ fair; short jobs (spectra, estimates, predictions) have a lane of their own.
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,7 +21,8 @@ from typing import Any
 import psutil
 
 from kasa.errors import KasaError, StoreError, TrainingError
-from kasa.runs.files import read_json
+from kasa.runs.files import explained, read_json
+from kasa.runs.process import alive, born
 from kasa.runs.records import RunRecord
 from kasa.runs.schedule import end_stopped
 from kasa.runs.store import DUE, Store
@@ -29,6 +32,9 @@ POLL_SECONDS = 0.2
 IDLE_SECONDS = 20.0
 STOP_GRACE_SECONDS = 20.0
 START_GRACE_SECONDS = 60.0
+TROUBLE_SECONDS = 600.0
+# With less than this on its disk, a worker that could not write its own end ran out of space.
+LEAST_FREE_BYTES = 1_000_000
 # Idle threads sleep instead of spinning: beside other work, spinning made training several times
 # slower, for itself and for everybody else.
 POLITE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
@@ -57,16 +63,6 @@ def _dispatcher_alive(store: Store) -> bool:
     with store.connect() as db:
         row = db.execute("SELECT pid, pid_created FROM dispatcher").fetchone()
     return row is not None and alive(row["pid"], row["pid_created"])
-
-
-def alive(pid: int, created: float) -> bool:
-    """Say whether the very process (pid and create time) still works; a zombie does not."""
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - created) < 1.0
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _environment(*, hub: bool) -> dict[str, str]:
@@ -110,9 +106,7 @@ class Dispatcher:
             row = db.execute("SELECT pid, pid_created FROM dispatcher").fetchone()
             if row is not None and alive(row["pid"], row["pid_created"]):
                 return False
-            db.execute(
-                "INSERT OR REPLACE INTO dispatcher VALUES (1, ?, ?)", (me.pid, me.create_time())
-            )
+            db.execute("INSERT OR REPLACE INTO dispatcher VALUES (1, ?, ?)", (me.pid, born(me)))
         return True
 
     def leave_if_idle(self) -> bool:
@@ -133,7 +127,14 @@ class Dispatcher:
             in_lane = [run for run in active if (run.kind == "run") is lane]
             if in_lane and all(run.status == "queued" for run in in_lane):
                 self._start(in_lane[0])
+        self._reap({run.id for run in active})
         return bool(active)
+
+    def _reap(self, active: set[str]) -> None:
+        """Collect the exit codes of workers who wrote their own end: nobody watches them again."""
+        for run_id in self.children.keys() - active:
+            if self.children[run_id].poll() is not None:
+                del self.children[run_id]
 
     def _start(self, run: RunRecord) -> None:
         # Claimed first, so that a run which was stopped in this very moment is not started.
@@ -141,19 +142,21 @@ class Dispatcher:
             return
         try:
             config = _config(run.folder)
+            environment = _environment(hub=bool(config.get("hub_access"))) | {
+                "KASA_HOME": str(self.store.home)
+            }
+            log = run.folder / "log.txt"
+            with explained(log):
+                child = _spawn(["-m", "kasa.worker", run.id], log, environment)
         except StoreError as error:
             self.store.mark(run.id, "failed", error=error)
             return
-        environment = _environment(hub=bool(config.get("hub_access"))) | {
-            "KASA_HOME": str(self.store.home)
-        }
-        child = _spawn(["-m", "kasa.worker", run.id], run.folder / "log.txt", environment)
         self.children[run.id] = child
         try:
-            created = psutil.Process(child.pid).create_time()
+            began = born(psutil.Process(child.pid))
         except psutil.NoSuchProcess:
-            created = time.time()
-        self.store.mark_started(run.id, child.pid, created)
+            began = 0.0  # it has ended already
+        self.store.mark_started(run.id, child.pid, began)
 
     def _watch(self, run: RunRecord) -> None:
         child = self.children.get(run.id)
@@ -196,6 +199,8 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _end_of(code: int, folder: Path) -> KasaError:
+    if code == 1 and shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
+        return StoreError("disk_full", path=str(folder), detail=os.strerror(errno.ENOSPC))
     if code < 0 or code == 137:
         return TrainingError("worker_killed", signal=abs(code) if code < 0 else 9)
     return TrainingError("worker_crashed", code=code, log=str(folder / "log.txt"))
@@ -206,12 +211,21 @@ def main(home: str) -> None:
     dispatcher = Dispatcher(Store(Path(home)))
     if not dispatcher.claim():
         return
-    idle_since = time.monotonic()
+    idle_since = well_since = time.monotonic()
     while True:
-        if dispatcher.step():
-            idle_since = time.monotonic()
-        elif time.monotonic() - idle_since > IDLE_SECONDS and dispatcher.leave_if_idle():
-            return
+        now = time.monotonic()
+        try:
+            if dispatcher.step():
+                idle_since = now
+            elif now - idle_since > IDLE_SECONDS and dispatcher.leave_if_idle():
+                return
+            well_since = now
+        except StoreError as error:
+            # The disk may be full: what works goes on, and is looked after once there is space.
+            if now - well_since > TROUBLE_SECONDS:
+                raise
+            with suppress(OSError):
+                print(error, flush=True)
         time.sleep(POLL_SECONDS)
 
 

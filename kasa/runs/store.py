@@ -80,7 +80,7 @@ class Store:
         try:
             db = sqlite3.connect(self.home / "kasa.db", timeout=20, isolation_level=None)
         except sqlite3.Error as error:
-            raise StoreError("database", path=str(self.home), detail=str(error)) from error
+            raise self._explained(error) from error
         db.row_factory = sqlite3.Row
         db.execute("PRAGMA foreign_keys = ON")
         try:
@@ -92,9 +92,19 @@ class Store:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.IntegrityError):
                 raise
-            raise StoreError("database", path=str(self.home), detail=str(error)) from error
+            raise self._explained(error) from error
         finally:
             db.close()
+
+    def _explained(self, error: sqlite3.Error) -> StoreError:
+        # The lowest byte is the kind, the others its reason.
+        kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        path, detail = str(self.home), str(error)
+        if kind == sqlite3.SQLITE_FULL:
+            return StoreError("disk_full", path=path, detail=detail)
+        if kind == sqlite3.SQLITE_READONLY:
+            return StoreError("workspace_not_writable", path=path, detail=detail)
+        return StoreError("database", path=path, detail=detail)
 
     # -- settings ------------------------------------------------------------------------------
 
@@ -159,9 +169,7 @@ class Store:
     def studies(self) -> list[StudyRecord]:
         """Return every study, newest first."""
         with self.connect() as db:
-            rows = db.execute(
-                "SELECT * FROM studies ORDER BY created_at DESC, rowid DESC"
-            ).fetchall()
+            rows = db.execute("SELECT * FROM studies ORDER BY rowid DESC").fetchall()
         return [_study(row) for row in rows]
 
     def find_study(self, study: Study) -> str | None:
@@ -169,7 +177,7 @@ class Store:
         with self.connect() as db:
             row = db.execute(
                 "SELECT id FROM studies WHERE fingerprint = ? AND status = 'started'"
-                " ORDER BY created_at DESC LIMIT 1",
+                " ORDER BY rowid DESC LIMIT 1",
                 (study.fingerprint(),),
             ).fetchone()
         return None if row is None else str(row["id"])
@@ -311,7 +319,7 @@ class Store:
 
     def latest(self, key: str) -> RunRecord | None:
         """Return the newest job with this key."""
-        found = self._select("key = ? ORDER BY created_at DESC, rowid DESC LIMIT 1", key)
+        found = self._select("key = ? ORDER BY rowid DESC LIMIT 1", key)
         return found[0] if found else None
 
     def _select(self, condition: str, *values: Any) -> list[RunRecord]:
@@ -382,7 +390,7 @@ class Store:
         return claimed == 1
 
     def mark_started(self, run_id: str, pid: int, pid_created: float) -> None:
-        """Record the worker process of a run (pid and create time, since pids are used again)."""
+        """Record the worker process of a run (pid and when it began, since pids are used again)."""
         with self.connect() as db:
             db.execute(
                 "UPDATE runs SET status = CASE status WHEN 'queued' THEN 'running' ELSE status END,"
@@ -405,7 +413,7 @@ class Store:
         return adopted == 1
 
     def process(self, run_id: str) -> tuple[int, float] | None:
-        """Return the worker's (pid, create time), once it has one."""
+        """Return the worker's pid and the moment it began (`born`), once it has one."""
         with self.connect() as db:
             row = db.execute("SELECT pid, pid_created FROM runs WHERE id = ?", (run_id,)).fetchone()
         return None if row is None or row["pid"] is None else (row["pid"], row["pid_created"])

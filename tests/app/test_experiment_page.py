@@ -16,6 +16,7 @@ from kasa.dataspec import DataSpec
 from kasa.errors import StoreError, TrainingError
 from kasa.runs.files import write_json
 from kasa.runs.job import Job
+from kasa.runs.process import born
 from kasa.runs.records import RunRecord
 from kasa.runs.store import Store
 from kasa.study import Arm, Gates, Prices, Protocol, Study
@@ -79,7 +80,7 @@ def wait_for(done: Callable[[], bool], seconds: float = 60) -> None:
 def at_work(store: Store, run: RunRecord) -> Job:
     """Let this test stand for the run's worker process."""
     process = psutil.Process()
-    store.mark_started(run.id, process.pid, process.create_time())
+    store.mark_started(run.id, process.pid, born(process))
     return Job(run.id, "run", {}, run.folder)
 
 
