@@ -17,11 +17,13 @@ from app.progress import (
     signature,
     steps_of_piece,
 )
+from app.queue_panel import log_panel
 from app.state import store
 from kasa.report.labels import arm_labels
 from kasa.report.live_plots import live_loss
 from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord
+from kasa.runs.schedule import is_paused
 
 
 def live_runs(study_id: str, seen: str) -> None:
@@ -31,7 +33,7 @@ def live_runs(study_id: str, seen: str) -> None:
     """
     ensure_dispatcher(store())
     study, runs = store().study(study_id).study, store().runs(study_id)
-    if signature(runs) != seen:
+    if signature(runs, is_paused(store(), study_id)) != seen:
         st.rerun()
     working = next((run for run in runs if run.status in {"running", "stopping"}), None)
     events = store().events(working.id) if working else []
@@ -43,7 +45,10 @@ def live_runs(study_id: str, seen: str) -> None:
     )
     labels = arm_labels(study, text())
     for run in runs:
-        run_line(run, plain(labels[str(run.arm)]), events if run is working else None)
+        label = plain(labels[str(run.arm)])
+        run_line(run, label, events if run is working else None)
+        if run is working or run.status in {"failed", "lost"}:
+            log_panel(run, label)
     if working and any("loss" in event for event in events):
         chart(
             live_loss(events, str(working.method), text()),

@@ -39,9 +39,9 @@ def steps_of_piece(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [event for event in events[starts[-1] if starts else 0 :] if "loss" in event]
 
 
-def signature(runs: Sequence[RunRecord]) -> str:
+def signature(runs: Sequence[RunRecord], paused: bool) -> str:
     """Return what the page's buttons depend on; progress within a run does not change it."""
-    return " ".join(run.status for run in runs)
+    return " ".join([*(run.status for run in runs), "paused" * paused])
 
 
 def known_seconds(runs: Sequence[RunRecord], expected: dict[str, float]) -> dict[str, float]:

@@ -12,6 +12,9 @@ from typing import Any
 
 from kasa.runs.files import explained
 
+CHECKPOINTS = "checkpoints"
+LOG_BYTES = 16_384
+
 
 class JobCancelled(Exception):  # noqa: N818 - it is an answer to "stop", not a failure
     """Raised inside a job when somebody asked it to stop."""
@@ -30,7 +33,7 @@ class Job:
     @property
     def checkpoints(self) -> Path:
         """The folder for what lets a killed run go on; it goes when the result is there."""
-        return self.folder / "checkpoints"
+        return self.folder / CHECKPOINTS
 
     def progress(self, done: float, total: float, **info: Any) -> None:
         """Append one event (seconds since the epoch, done, total, info) to events.jsonl."""
@@ -47,6 +50,19 @@ class Job:
         """Raise `JobCancelled` when the run was asked to stop."""
         if self.should_stop():
             raise JobCancelled
+
+
+def log_tail(folder: Path, num_lines: int = 40) -> str:
+    """Return the last lines of log.txt, "" where there is none yet."""
+    try:
+        with (folder / "log.txt").open("rb") as file:
+            file.seek(max(0, (folder / "log.txt").stat().st_size - LOG_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    # A progress bar writes over its own line: only what stood there last counts.
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.rstrip().split("\n")]
+    return "\n".join(lines[-num_lines:])
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ import psutil
 
 from kasa.errors import KasaError, StoreError, TrainingError
 from kasa.runs.files import explained, read_json
+from kasa.runs.job import CHECKPOINTS
 from kasa.runs.process import alive, born
 from kasa.runs.records import RunRecord
 from kasa.runs.schedule import end_stopped
@@ -183,6 +184,7 @@ class Dispatcher:
         # A worker writes its own end; only one that could not is closed here.
         if run.kind == "run" and self.store.has_result(run.id):
             self.store.mark(run.id, "finished")
+            shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
         elif run.status == "stopping":
             end_stopped(self.store, run.id)
         elif code is None:

@@ -6,7 +6,8 @@ settings.json          hub access and other choices of the person
 datasets/<sha256>/     an uploaded or imported file under its own name
 spectra/<sha256>/      a model's spectra, one file a matrix
 studies/<id>/          study.toml, rows.jsonl (the rows and the part each belongs to), card.json
-runs/<id>/             config.json, log.txt, events.jsonl, result.json, predictions.csv, adapter
+runs/<id>/             config.json, log.txt, events.jsonl, result.json, predictions.csv, adapter,
+                       checkpoints while there is no result
 """
 
 from __future__ import annotations
