@@ -463,3 +463,10 @@ def test_a_worker_that_does_not_hear_is_ended(
     assert status(store, run_id) == "cancelled"
     with suppress(psutil.NoSuchProcess):
         assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    store.retry(run_id)  # stopped once more, it is given as much time again
+    dispatcher.step()
+    os.kill(worker_of(store, run_id), signal.SIGSTOP)
+    store.stop(run_id)
+    dispatcher.step()
+    assert status(store, run_id) == "stopping"
+    wait_until(lambda: ended(store, run_id), dispatcher.step)

@@ -141,6 +141,7 @@ class Dispatcher:
         # Claimed first, so that a run which was stopped in this very moment is not started.
         if not self.store.claim_run(run.id):
             return
+        self.stopping_since.pop(run.id, None)  # it may have been stopped and started before
         try:
             config = _config(run.folder)
             environment = _environment(hub=bool(config.get("hub_access"))) | {

@@ -160,7 +160,8 @@ def run_tuned(
     if not trials:
         raise TrainingError("no_learning_rate")
     best = min(trials, key=lambda each: each.preference)
-    model = model or tuning.build()[0]  # killed after its last trial, a run has none yet
+    if model is None:  # killed after its last trial, the run has none yet
+        model, _ = tuning.build()
     # What is frozen is the same in every trial, so this makes the last model the best one.
     model.load_state_dict(trained, strict=False)
     with stopwatch() as evaluating:
