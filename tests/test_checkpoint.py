@@ -334,6 +334,19 @@ def test_a_damaged_checkpoint_costs_its_trial_and_no_more(
     assert run.steps == [1]
 
 
+def test_the_state_of_a_trial_that_has_finished_since_is_not_used(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 1)
+    state = Snapshot({}, {f"model.{name}": w for name, w in model.named_parameters()})
+    kept = Checkpoints(tmp_path, "key")
+    kept.keep_working({"curve": []}, state)
+    left = (tmp_path / TRIAL).read_bytes()
+    assert Checkpoints(tmp_path, "key").take_working(model) is not None
+    assert Checkpoints(tmp_path, "key").take_working(torch.nn.Linear(3, 1)) is None
+    kept.keep_trials([{"record": 1}], {})
+    (tmp_path / TRIAL).write_bytes(left)  # killed before it could be deleted
+    assert Checkpoints(tmp_path, "key").take_working(model) is None
+
+
 def test_half_written_files_are_swept(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     kept = Checkpoints(folder, "key")

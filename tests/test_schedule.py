@@ -87,6 +87,23 @@ def test_a_run_that_is_still_stopping_waits_again_although_the_study_goes_on(
     assert states(store, study_of(store, first)) == ["queued", "queued"]
 
 
+@pytest.mark.parametrize("seen", ["running", "stopping"])
+def test_a_dispatcher_that_looked_too_early_does_not_end_a_paused_run(
+    store: Store, tmp_path: Path, seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run_id,) = start_small_study(store, tmp_path)
+    store.claim_run(run_id)
+    store.mark_started(run_id, 1, 0.0)  # that process is somebody else
+    before = store.run(run_id)
+    schedule.pause(store, study_of(store, run_id))
+    looked = before if seen == "running" else store.run(run_id)
+    schedule.end_stopped(store, run_id)
+    monkeypatch.setattr(store, "process", lambda _: (1, 0.0))
+    Dispatcher(store)._watch(looked)
+    schedule.end_stopped(store, run_id)
+    assert store.run(run_id).status == "queued"
+
+
 def test_stop_ends_a_paused_study(store: Store, tmp_path: Path) -> None:
     first, _ = start_small_study(store, tmp_path, num_seeds=2)
     study_id = study_of(store, first)

@@ -167,7 +167,8 @@ class Dispatcher:
         gone = code is not None if child else self._gone(run.id, process)
         if gone:
             self.children.pop(run.id, None)
-            self._close(run, code)
+            # Read again: the worker may have written its own end since, and waits after a pause.
+            self._close(self.store.run(run.id), code)
         elif run.status == "stopping" and process is not None:
             since = self.stopping_since.setdefault(run.id, time.monotonic())
             if time.monotonic() - since > STOP_GRACE_SECONDS:
@@ -183,6 +184,8 @@ class Dispatcher:
 
     def _close(self, run: RunRecord, code: int | None) -> None:
         # A worker writes its own end; only one that could not is closed here.
+        if run.status not in {"running", "stopping"}:
+            return
         if run.kind == "run" and self.store.has_result(run.id):
             self.store.mark(run.id, "finished")
             shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
@@ -202,11 +205,17 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _end_of(code: int, folder: Path) -> KasaError:
-    if code == 1 and shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
+    if code == 1 and _is_full(folder):
         return StoreError("disk_full", path=str(folder), detail=os.strerror(errno.ENOSPC))
     if code < 0 or code == 137:
         return TrainingError("worker_killed", signal=abs(code) if code < 0 else 9)
     return TrainingError("worker_crashed", code=code, log=str(folder / "log.txt"))
+
+
+def _is_full(folder: Path) -> bool:
+    with suppress(OSError):
+        return shutil.disk_usage(folder).free < LEAST_FREE_BYTES
+    return False
 
 
 def main(home: str) -> None:

@@ -52,7 +52,7 @@ def end_stopped(store: Store, run_id: str) -> None:
             (run_id,),
         ).rowcount
         db.execute("DELETE FROM paused_runs WHERE run_id = ?", (run_id,))
-    if not waits:
+    if not waits and store.run(run_id).status != "queued":
         store.mark(run_id, "cancelled")
 
 
