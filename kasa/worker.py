@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import shutil
 import sys
 import traceback
@@ -74,6 +76,8 @@ def _explained(error: Exception, job: Job) -> KasaError:
         return error
     if isinstance(error, OSError) and error.errno in FULL | PROTECTED:
         return storage_error(error, Path(error.filename or job.folder))
+    if "no space left" in str(error).lower():  # safetensors says the system's reason in words
+        return StoreError("disk_full", path=str(job.folder), detail=os.strerror(errno.ENOSPC))
     if isinstance(error, MemoryError) or "not enough memory" in str(error).lower():
         return TrainingError("out_of_memory")
     detail = f"{type(error).__name__}: {error}"[:400]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 
+from kasa.errors import TrainingError
 from kasa.runs import local
 from kasa.runs.job import Job
 from kasa.runs.local import Dispatcher
 from kasa.runs.store import Store
 from kasa.study import Arm, Protocol
-from kasa.worker import work
+from kasa.worker import _explained, work
 from tests.small_studies import NOTES, small_study
 from tests.tiny_models import small_runs, write_tiny_bert
 
@@ -111,6 +114,24 @@ def test_what_breaks_while_a_run_is_stopping_is_no_failure(
     monkeypatch.setattr(Job, "progress", at_step(1, stop_and_break))
     assert not work(store, run_id)
     assert (store.run(run_id).status, store.run(run_id).error) == ("cancelled", None)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/some/file"), "disk_full"),
+        (OSError(errno.EROFS, "Read-only file system"), "cannot_write"),
+        (OSError(errno.ENOENT, "No such file"), "unexpected"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "disk_full"),
+        (RuntimeError("DefaultCPUAllocator: not enough memory"), "out_of_memory"),
+        (TrainingError("no_learning_rate"), "no_learning_rate"),
+        (ValueError("what"), "unexpected"),
+    ],
+)
+def test_what_broke_a_run_is_explained(tmp_path: Path, error: Exception, code: str) -> None:
+    explained = _explained(error, Job("a", "run", {}, tmp_path))
+    assert explained.code == code
+    assert explained.message("ja") != explained.message("en")
 
 
 def test_a_worker_killed_after_its_result_has_finished(

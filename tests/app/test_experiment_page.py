@@ -582,6 +582,12 @@ def test_the_time_left_of_a_run() -> None:
     assert run_progress(events((100.0, 1))).seconds_left is None
     progress = run_progress(events((100.0, 1), (108.0, 5)))
     assert (progress.share, progress.seconds_left) == (0.5, 10.0)  # five steps of two seconds
+    # After an interruption the pace is that of the process at work, which goes on at step 5.
+    starts = [{"time": 0.0, "done": 0, "total": 1, "phase": "prepare"}]
+    again = [*starts, *events((100.0, 1), (108.0, 4)), *starts]
+    assert run_progress(again).share == 0.0
+    progress = run_progress([*again, *events((900.0, 5), (901.0, 6))])
+    assert (progress.share, progress.seconds_left) == (0.6, 4.0)
 
 
 def test_the_time_left_of_a_study(store: Store, tmp_path: Path) -> None:
