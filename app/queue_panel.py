@@ -14,8 +14,6 @@ from kasa.runs.job import log_tail
 from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord
 
-# Negative: towards the front; there are never so many studies in a queue.
-MOVES = {"front": -1_000_000, "earlier": -1, "later": 1}
 MOVE_ICONS = {"front": "vertical_align_top", "earlier": "arrow_upward", "later": "arrow_downward"}
 
 
@@ -82,7 +80,7 @@ def order_panel(study_id: str) -> None:
         )
     )
     with st.container(horizontal=True):
-        for name, places in MOVES.items():
+        for name, places in schedule.MOVES.items():
             at_the_end = place == len(waiting) - 1 if places > 0 else place == 0
             if st.button(
                 t(f"experiment.queue.{name}"),

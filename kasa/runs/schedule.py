@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from kasa.runs.store import Store
 
+# Places back in the queue; there are never so many studies in one.
+MOVES = {"front": -1_000_000, "earlier": -1, "later": 1}
+
 
 def pause(store: Store, study_id: str) -> None:
     """Hold a study back: what waits keeps waiting, and what works stops and waits again.
@@ -64,7 +67,10 @@ def waiting_studies(store: Store) -> list[str]:
 
 
 def move(store: Store, study_id: str, places: int) -> None:
-    """Move a study's waiting runs that many places back in the queue, or forward if negative."""
+    """Move a study's waiting runs that many places back in the queue, or forward if negative.
+
+    A study without waiting runs has no place, and nothing is moved.
+    """
     with store.connect(exclusive=True) as db:
         rows = db.execute(WAITING).fetchall()
         order = list(dict.fromkeys(row["study_id"] for row in rows))
