@@ -46,10 +46,11 @@ def store(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
             psutil.Process(place[0]).kill()
 
 
-def wait_until(condition: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object], step: Callable[[], object] = lambda: None) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
+        step()
         time.sleep(0.02)
 
 
@@ -95,8 +96,8 @@ def test_a_run_killed_with_and_without_its_dispatcher_ends_as_if_undisturbed(
     wait_until(lambda: trains(2))
     kill(dispatcher_of(store), store.process(run.id))
     assert store.run(run.id).status == "running"
-    ensure_dispatcher(store)  # as the next page does
-    wait_until(lambda: store.run(run.id).status == "lost")
+    # A page asks every second; the first time the dispatcher may not yet be known to be dead.
+    wait_until(lambda: store.run(run.id).status == "lost", lambda: ensure_dispatcher(store))
     store.retry(run.id)
     wait_until(lambda: not store.run(run.id).active)
 
