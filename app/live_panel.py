@@ -10,12 +10,20 @@ import streamlit as st
 from app.components import chart, plain, show_error, status_badge
 from app.estimate_panel import known_estimate
 from app.i18n import about_seconds, t, text
-from app.progress import overall_share, run_progress, seconds_left, signature
+from app.progress import (
+    overall_share,
+    run_progress,
+    seconds_left,
+    signature,
+    steps_of_piece,
+)
+from app.queue_panel import log_panel
 from app.state import store
 from kasa.report.labels import arm_labels
 from kasa.report.live_plots import live_loss
 from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord
+from kasa.runs.schedule import is_paused
 
 
 def live_runs(study_id: str, seen: str) -> None:
@@ -25,7 +33,7 @@ def live_runs(study_id: str, seen: str) -> None:
     """
     ensure_dispatcher(store())
     study, runs = store().study(study_id).study, store().runs(study_id)
-    if signature(runs) != seen:
+    if signature(runs, is_paused(store(), study_id)) != seen:
         st.rerun()
     working = next((run for run in runs if run.status in {"running", "stopping"}), None)
     events = store().events(working.id) if working else []
@@ -37,7 +45,10 @@ def live_runs(study_id: str, seen: str) -> None:
     )
     labels = arm_labels(study, text())
     for run in runs:
-        run_line(run, plain(labels[str(run.arm)]), events if run is working else None)
+        label = plain(labels[str(run.arm)])
+        run_line(run, label, events if run is working else None)
+        if run is working or run.status in {"failed", "lost"}:
+            log_panel(run, label)
     if working and any("loss" in event for event in events):
         chart(
             live_loss(events, str(working.method), text()),
@@ -65,9 +76,8 @@ def run_line(run: RunRecord, label: str, events: list[dict[str, Any]] | None) ->
     line = f"{status_badge(run.status)} {label} · {words}"
     if events is not None:
         st.progress(run_progress(events).share, text=line + step_words(events))
-    elif run.started_at and run.finished_at:
-        spent = (run.finished_at - run.started_at).total_seconds()
-        st.markdown(f"{line} · {text().seconds(spent)}")
+    elif run.seconds is not None:
+        st.markdown(f"{line} · {text().seconds(run.seconds)}")
     else:
         st.markdown(line)
     if run.error is not None:
@@ -77,7 +87,7 @@ def run_line(run: RunRecord, label: str, events: list[dict[str, Any]] | None) ->
 def step_words(events: list[dict[str, Any]]) -> str:
     """Return " · step 34 of 176, learning rate 0.003 (2 of 2) · 912 MB · about 40 s left"."""
     progress, speak = run_progress(events), text()
-    steps = [event for event in events if "loss" in event]
+    steps = steps_of_piece(events)
     if not steps:
         return " · " + t("experiment.live.preparing")
     last = steps[-1]

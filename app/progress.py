@@ -21,28 +21,35 @@ class Progress:
 
 def run_progress(events: Sequence[dict[str, Any]]) -> Progress:
     """Return how far a run is; the time left is steps left × the mean step so far."""
-    steps = [event for event in events if "loss" in event]
+    steps = steps_of_piece(events)
     if not steps:
         return Progress(0.0, None, None)
     first, last = steps[0], steps[-1]
     made = last["done"] - first["done"]
     left = None
     if made > 0:
-        left = (last["time"] - first["time"]) / made * (last["total"] - last["done"])
+        spent = max(0.0, last["time"] - first["time"])  # the clock may have been set back
+        left = spent / made * (last["total"] - last["done"])
     return Progress(min(1.0, last["done"] / last["total"]), left, last["memory_bytes"])
 
 
-def signature(runs: Sequence[RunRecord]) -> str:
+def steps_of_piece(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the training steps since the run was started last, as each start says "prepare"."""
+    starts = [at for at, event in enumerate(events) if event.get("phase") == "prepare"]
+    return [event for event in events[starts[-1] if starts else 0 :] if "loss" in event]
+
+
+def signature(runs: Sequence[RunRecord], paused: bool) -> str:
     """Return what the page's buttons depend on; progress within a run does not change it."""
-    return " ".join(run.status for run in runs)
+    return " ".join([*(run.status for run in runs), "paused" * paused])
 
 
 def known_seconds(runs: Sequence[RunRecord], expected: dict[str, float]) -> dict[str, float]:
     """Return seconds per arm: what its last finished run took, else what was expected of it."""
     return expected | {
-        run.arm: (run.finished_at - run.started_at).total_seconds()
+        run.arm: run.seconds
         for run in runs
-        if run.status == "finished" and run.arm and run.started_at and run.finished_at
+        if run.status == "finished" and run.arm and run.seconds is not None
     }
 
 
@@ -75,7 +82,7 @@ def seconds_left(
                 left += current.seconds_left
             elif run.arm in known and run.started_at:
                 spent = (datetime.now(UTC) - run.started_at).total_seconds()
-                left += max(0.0, known[run.arm] - spent)
+                left += max(0.0, known[run.arm] - max(0.0, spent))
             else:
                 return None
     return left

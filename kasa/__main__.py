@@ -55,6 +55,10 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("run", "the whole study to its verdict; resumes what was interrupted")
     sub.add_argument("study", help="a study file (TOML)")
     sub.add_argument("--executor", choices=("local",), default="local")
+    sub = verb("queue", "what works and waits; pause, stop or move a study")
+    change = sub.add_mutually_exclusive_group()
+    for action, about in commands.QUEUE_HELP.items():
+        change.add_argument(f"--{action.replace('_', '-')}", metavar="STUDY", help=about)
     sub = verb("compare", "tables, intervals, verdicts and gates of a study")
     sub.add_argument("study", help="a study id, or the study file that was run")
     sub = verb("predict", "a tuned run beside its base, for new texts")

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from kasa.model.weights import linear_weights
 from kasa.report.csv_files import write_csv
 from kasa.report.headline import headline
 from kasa.report.html import write_html
+from kasa.runs import schedule
 from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord
 from kasa.runs.store import Store
@@ -36,6 +38,22 @@ SPECTRUM_METHODS = METHODS
 POLL_SECONDS = 0.3
 FORMATS = ("html", "csv")
 ENCODING_NAMES, DELIMITER_NAMES = ENCODINGS, DELIMITERS
+QUEUE_ACTIONS: dict[str, Callable[[Store, str], None]] = {
+    "pause": schedule.pause,
+    "go_on": schedule.go_on,
+    "stop": Store.stop_study,
+    "stop_after": schedule.stop_waiting,
+    **{name: partial(schedule.move, places=places) for name, places in schedule.MOVES.items()},
+}
+QUEUE_HELP = {
+    "pause": "hold a study back; its run at work goes on from its checkpoint later",
+    "go_on": "let a paused study work again",
+    "stop": "stop a study now",
+    "stop_after": "stop a study after its run at work",
+    "front": "move a study's waiting runs to the front",
+    "earlier": "move a study's waiting runs before the study ahead of it",
+    "later": "move a study's waiting runs behind the study after it",
+}
 COLUMN_OPTIONS = {
     "text": "the column with the text",
     "label": "the column with the right answer",
@@ -197,7 +215,7 @@ def estimate(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Carry a study out to its verdict; finished runs are kept, interrupted ones start again."""
+    """Carry a study out to its verdict; finished runs are kept, interrupted ones go on."""
     store = Store()
     study = store.with_dataset(load_study(Path(args.study)))
     study_id = _resumable(store, study) or store.create_study(study)
@@ -207,6 +225,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     while any(each.status == "stopping" for each in store.start_study(study_id)):
         ensure_dispatcher(store)
         time.sleep(POLL_SECONDS)
+    schedule.go_on(store, study_id)
     for each in store.runs(study_id):
         store.retry(each.id)
     ensure_dispatcher(store)
@@ -288,6 +307,31 @@ def _print_evidence(args: argparse.Namespace, evidence: Evidence) -> None:
         print(sentence)
 
 
+def queue(args: argparse.Namespace) -> dict[str, Any]:
+    """Pause, stop or move a study where that is asked; then tell what works and what waits."""
+    store = Store()
+    for name, act in QUEUE_ACTIONS.items():
+        if study := getattr(args, name):
+            act(store, _study_id(store, study))
+    ensure_dispatcher(store)
+    active = [run for run in store.active_runs() if run.kind == "run"]
+    studies = []
+    for study_id in dict.fromkeys(str(run.study_id) for run in active):
+        states = [run.status for run in active if run.study_id == study_id]
+        facts = {
+            "study": study_id,
+            "title": store.study(study_id).study.title,
+            "paused": schedule.is_paused(store, study_id),
+            "at_work": len(states) - states.count("queued"),
+            "waiting": states.count("queued"),
+        }
+        studies.append(facts)
+        print(say(args, "cli.queue_paused" if facts["paused"] else "cli.queue", **facts))
+    if not studies:
+        print(say(args, "cli.queue_empty"))
+    return {"studies": studies}
+
+
 def predict(args: argparse.Namespace) -> dict[str, Any]:
     """Predict new texts with a tuned run and, beside it, with its untouched base."""
     from kasa.tuning.outcome import split_parts
@@ -344,6 +388,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "check-data": check_data,
     "estimate": estimate,
     "run": run,
+    "queue": queue,
     "compare": compare,
     "predict": predict,
     "report": report,

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
+import shutil
 import sys
 import traceback
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from kasa.errors import KasaError, TrainingError
-from kasa.runs.files import read_json, write_json
+import psutil
+
+from kasa.errors import KasaError, StoreError, TrainingError
+from kasa.runs.files import FULL, PROTECTED, read_json, storage_error, write_json
+from kasa.runs.interrupt import hearing_stop
 from kasa.runs.job import Job, JobCancelled
+from kasa.runs.process import born
+from kasa.runs.schedule import end_stopped
 from kasa.runs.store import Store
 
 KINDS = ("run", "spectrum", "estimate")
@@ -28,16 +37,25 @@ def work(store: Store, run_id: str) -> bool:
         asked_to_stop=lambda: store.run(run_id).status == "stopping",
     )
     try:
-        result = _execute(job)
+        with hearing_stop(job):
+            result = _execute(job)
     except JobCancelled:
-        store.mark(run_id, "cancelled")
+        end_stopped(store, run_id)
         return False
     except Exception as error:  # noqa: BLE001 - whatever happened, the page must show it
         traceback.print_exc()
+        if job.should_stop():  # a library made its own failure of the interruption
+            end_stopped(store, run_id)
+            return False
         store.mark(run_id, "failed", error=_explained(error, job))
         return False
-    write_json(record.folder / "result.json", result)
+    try:
+        write_json(record.folder / "result.json", result)
+    except StoreError as error:
+        store.mark(run_id, "failed", error=error)
+        return False
     store.mark(run_id, "finished")
+    shutil.rmtree(job.checkpoints, ignore_errors=True)
     return True
 
 
@@ -56,11 +74,23 @@ def _execute(job: Job) -> dict[str, Any]:
 def _explained(error: Exception, job: Job) -> KasaError:
     if isinstance(error, KasaError):
         return error
+    if isinstance(error, OSError) and error.errno in FULL | PROTECTED:
+        return storage_error(error, Path(error.filename or job.folder))
+    if "no space left" in str(error).lower():  # safetensors says the system's reason in words
+        return StoreError("disk_full", path=str(job.folder), detail=os.strerror(errno.ENOSPC))
     if isinstance(error, MemoryError) or "not enough memory" in str(error).lower():
         return TrainingError("out_of_memory")
     detail = f"{type(error).__name__}: {error}"[:400]
     return TrainingError("unexpected", detail=detail, log=str(job.folder / "log.txt"))
 
 
+def main(run_id: str) -> int:
+    """Take the run, if it still waits for this process, and carry it out; return the exit code."""
+    store, me = Store(), psutil.Process()
+    if not store.adopt_run(run_id, me.pid, born(me), me.ppid()):
+        return 1
+    return 0 if work(store, run_id) else 1
+
+
 if __name__ == "__main__":
-    sys.exit(0 if work(Store(), sys.argv[1]) else 1)
+    sys.exit(main(sys.argv[1]))

@@ -22,12 +22,14 @@ from app.experiment_form import profile_words, study_form
 from app.i18n import t, text
 from app.live_panel import live_runs
 from app.progress import signature
+from app.queue_panel import control_buttons, go_on, order_panel
 from app.requirements_form import requirements_form
 from kasa.errors import KasaError
 from kasa.model.source import resolve_model
 from kasa.report.labels import arm_labels
 from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord, StudyRecord
+from kasa.runs.schedule import is_paused
 from kasa.study import Study
 
 UNFINISHED = {"failed", "cancelled", "lost"}
@@ -88,12 +90,16 @@ def start(study_id: str, study: Study) -> None:
 def started_page(record: StudyRecord) -> None:
     """Show the runs, live while some are at work, and what can be done with the study."""
     runs = state.store().runs(record.id)
-    active = any(run.active for run in runs)
+    paused = is_paused(state.store(), record.id)
+    active = any(run.active and not (paused and run.status == "queued") for run in runs)
     if active:
         st.info(t("experiment.live.background"), icon=":material/info:")
-    refresh(live_runs, 1.0 if active else None, record.id, signature(runs))
+    elif paused:
+        st.info(t("experiment.queue.paused"), icon=":material/pause_circle:")
+    refresh(live_runs, 1.0 if active else None, record.id, signature(runs, paused))
     with st.container(horizontal=True):
         buttons(record, runs)
+    order_panel(record.id)
     with st.expander(t("experiment.settings.title"), key="settings"):
         show_settings(record.study)
     with st.expander(t("experiment.gates.title"), key="requirements"):
@@ -105,24 +111,20 @@ def started_page(record: StudyRecord) -> None:
 
 
 def buttons(record: StudyRecord, runs: list[RunRecord]) -> None:
-    """Offer Stop while runs are active, Start again for those without a result, and Copy."""
+    """Offer the queue's while runs are active, Start again for those without a result, Copy."""
     store = state.store()
-    stoppable = any(run.status in {"queued", "running"} for run in runs)
-    if any(run.active for run in runs) and st.button(
-        t("experiment.stop"), key="stop", icon=":material/stop:", disabled=not stoppable
-    ):
-        store.stop_study(record.id)
-        st.rerun()
+    if any(run.active for run in runs):
+        control_buttons(record.id, runs)
     unfinished = [run for run in runs if run.status in UNFINISHED]
     if unfinished and st.button(
         t("experiment.retry", count=text().number(len(unfinished))),
         key="retry",
         icon=":material/replay:",
+        help=t("experiment.retry_help"),
     ):
         for run in unfinished:
             store.retry(run.id)
-        ensure_dispatcher(store)
-        st.rerun()
+        go_on(record.id)
     if st.button(
         t("experiment.copy"),
         key="copy_study",

@@ -12,7 +12,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,14 @@ import psutil
 import pytest
 from threadpoolctl import threadpool_limits
 
+from kasa import commands
 from kasa.__main__ import main, parser
 from kasa.commands import CRITERION_NAMES, VERBS
 from kasa.data.check import check_file
 from kasa.dataspec import Reading
 from kasa.model.source import resolve_model
 from kasa.model.weights import linear_weights, read_weight
-from kasa.runs.local import alive
+from kasa.runs.process import alive
 from kasa.runs.store import Store
 from kasa.study import Arm, Gates, Protocol, study_from_dict
 from kasa.text import translator
@@ -597,6 +598,36 @@ def test_a_failed_run_ends_with_code_one_and_its_reason(workspace: Path, tmp_pat
     assert [each["status"] for each in answer.document["runs"]] == ["failed"]
     assert "失敗" in answer.err
     assert "config.json" in answer.err
+
+
+def test_the_queue_is_told_paused_and_moved(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "ensure_dispatcher", lambda _: None)
+    assert kasa("queue", "--lang", "ja").out == "実行中のものも、待機中のものもありません。\n"
+    store, study = Store(), small_study(tmp_path)
+    first = store.create_study(study)
+    second = store.create_study(replace(study, title="Second"))
+    (run,) = store.start_study(first)
+    store.start_study(second)
+
+    def order(*arguments: str) -> list[tuple[str, bool, int, int]]:
+        answer = kasa("queue", *arguments, "--json")
+        assert answer.code == 0
+        names = ("study", "paused", "at_work", "waiting")
+        return [tuple(each[name] for name in names) for each in answer.document["studies"]]
+
+    assert order() == [(first, False, 0, 1), (second, False, 0, 1)]
+    assert order("--later", first) == [(second, False, 0, 1), (first, False, 0, 1)]
+    assert order("--front", first)[0][0] == first
+    store.claim_run(run.id)
+    assert order("--pause", first) == [(first, True, 1, 0), (second, False, 0, 1)]
+    assert "paused" in kasa("queue").out
+    assert order("--go-on", first)[0] == (first, False, 1, 0)
+    assert order("--stop-after", second) == [(first, False, 1, 0)]
+    store.retry(store.runs(second)[0].id)
+    assert order("--stop", second) == [(first, False, 1, 0)]
+    assert kasa("queue", "--pause", "00ff").code == 1
 
 
 @pytest.mark.slow

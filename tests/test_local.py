@@ -15,9 +15,11 @@ import psutil
 import pytest
 
 from kasa.runs import local
-from kasa.runs.local import Dispatcher, alive, ensure_dispatcher
+from kasa.runs.local import Dispatcher, ensure_dispatcher
+from kasa.runs.process import alive, born
 from kasa.runs.store import Store
-from tests.small_studies import ONE_THREAD, start_small_study
+from kasa.study import Arm
+from tests.small_studies import ONE_THREAD, small_study, start_small_study
 
 ROOT = Path(__file__).resolve().parent.parent
 # A machine that is busy with something else may take this long.
@@ -90,7 +92,7 @@ def worker_of(store: Store, run_id: str) -> int:
 def end_of(pid: int) -> None:
     """Kill a process that this test started and wait until it works no longer."""
     process = psutil.Process(pid)
-    created = process.create_time()
+    created = born(process)
     process.kill()
     wait_until(lambda: not alive(pid, created))
 
@@ -100,10 +102,10 @@ def end_of(pid: int) -> None:
 
 def test_a_process_is_its_pid_and_its_create_time() -> None:
     me = psutil.Process()
-    assert alive(me.pid, me.create_time())
-    assert not alive(me.pid, me.create_time() - 60)  # the pid of somebody who is gone, used again
+    assert alive(me.pid, born(me))
+    assert not alive(me.pid, born(me) - 60)  # the pid of somebody who is gone, used again
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    created = psutil.Process(child.pid).create_time()
+    created = born(psutil.Process(child.pid))
     assert alive(child.pid, created)
     assert child.stdin is not None
     child.stdin.close()
@@ -117,11 +119,11 @@ def test_a_pid_that_was_used_again_is_not_the_worker(
 ) -> None:
     (run_id,) = start_small_study(store, tmp_path)
     me = psutil.Process()
-    store.mark_started(run_id, me.pid, me.create_time() - 60)
+    store.mark_started(run_id, me.pid, born(me) - 60)
     dispatcher.step()
     assert (status(store, run_id), reason(store, run_id)) == ("lost", "worker_lost")
     store.retry(run_id)
-    store.mark_started(run_id, me.pid, me.create_time())
+    store.mark_started(run_id, me.pid, born(me))
     dispatcher.step()
     assert status(store, run_id) == "running"
     store.mark(run_id, "cancelled")
@@ -158,7 +160,7 @@ def test_the_place_of_a_dead_dispatcher_is_free(store: Store) -> None:
     with store.connect() as db:
         db.execute("INSERT INTO dispatcher VALUES (1, ?, ?)", (os.getpid(), 12345.0))
     assert Dispatcher(store).claim()
-    assert dispatcher_of(store) == (os.getpid(), psutil.Process().create_time())
+    assert dispatcher_of(store) == (os.getpid(), born(psutil.Process()))
 
 
 def test_an_idle_dispatcher_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,6 +329,60 @@ def test_a_worker_outlives_its_dispatcher_and_the_next_one_goes_on(
     assert dispatcher_of(store) != place
 
 
+class DispatcherKilledError(BaseException):
+    """It dies in this very moment."""
+
+
+@pytest.mark.slow
+def test_a_worker_whose_dispatcher_died_before_it_was_recorded_goes_on(
+    store: Store, dispatcher: Dispatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = start_small_study(store, tmp_path, num_seeds=2)
+
+    def die(*_: object) -> None:
+        raise DispatcherKilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "mark_started", die)
+        with pytest.raises(DispatcherKilledError):
+            dispatcher.step()
+    assert (status(store, first), store.process(first)) == ("running", None)
+    living = Dispatcher(store)
+    living.step()
+    assert (status(store, first), status(store, second)) == ("running", "queued")
+    store.stop(second)
+    wait_until(lambda: ended(store, first), living.step)
+    assert (status(store, first), store.run(first).error) == ("finished", None)
+    assert store.process(first) is not None  # the worker said so itself
+    dispatcher.children[first].wait()
+
+
+def test_a_run_that_never_got_a_worker_is_lost_after_a_while(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run_id,) = start_small_study(store, tmp_path)
+    store.claim_run(run_id)
+    living = Dispatcher(store)
+    living.step()
+    assert status(store, run_id) == "running"
+    monkeypatch.setattr(local, "START_GRACE_SECONDS", 0.0)
+    living.step()
+    assert (status(store, run_id), reason(store, run_id)) == ("lost", "worker_lost")
+
+
+def test_a_worker_takes_only_a_run_that_waits_for_it(store: Store, tmp_path: Path) -> None:
+    (run_id,) = start_small_study(store, tmp_path)
+    assert not store.adopt_run(run_id, 11, 1.5, 10)  # nobody has claimed it
+    store.claim_run(run_id)
+    assert store.adopt_run(run_id, 11, 1.5, 10)
+    assert store.process(run_id) == (11, 1.5)
+    assert not store.adopt_run(run_id, 12, 2.5, 10)  # another one has it
+    store.mark_started(run_id, 12, 2.5)
+    assert store.adopt_run(run_id, 13, 3.5, 12)  # recorded was the one that started it
+    store.mark(run_id, "lost")
+    assert not store.adopt_run(run_id, 13, 3.5, 12)
+
+
 @needs_signals
 def test_a_worker_that_dies_unseen_is_lost(store: Store, tmp_path: Path) -> None:
     first, second = start_small_study(store, tmp_path, num_seeds=2)
@@ -374,6 +430,23 @@ def test_a_working_job_stops_when_asked(store: Store, dispatcher: Dispatcher) ->
     assert not (job.folder / "spectra.npz").exists()
 
 
+@pytest.mark.slow
+def test_a_worker_hears_a_stop_while_it_starts(
+    store: Store, dispatcher: Dispatcher, tmp_path: Path
+) -> None:
+    """Importing the libraries alone takes seconds, in which no step of training asks."""
+    study = small_study(tmp_path, (Arm("lora"),))
+    (run,) = store.start_study(store.create_study(study))
+    dispatcher.step()
+    wait_until(lambda: store.events(run.id), dispatcher.step)
+    child = dispatcher.children[run.id]
+    store.stop(run.id)
+    wait_until(lambda: ended(store, run.id), dispatcher.step)
+    assert (status(store, run.id), store.run(run.id).error) == ("cancelled", None)
+    assert [event["phase"] for event in store.events(run.id)] == ["prepare"]
+    assert child.wait() == 1  # it was not killed
+
+
 @needs_signals
 def test_a_worker_that_does_not_hear_is_ended(
     store: Store, dispatcher: Dispatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -390,3 +463,10 @@ def test_a_worker_that_does_not_hear_is_ended(
     assert status(store, run_id) == "cancelled"
     with suppress(psutil.NoSuchProcess):
         assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    store.retry(run_id)  # stopped once more, it is given as much time again
+    dispatcher.step()
+    os.kill(worker_of(store, run_id), signal.SIGSTOP)
+    store.stop(run_id)
+    dispatcher.step()
+    assert status(store, run_id) == "stopping"
+    wait_until(lambda: ended(store, run_id), dispatcher.step)

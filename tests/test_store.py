@@ -323,17 +323,19 @@ def test_a_failure_is_kept_with_its_reason(store: Store, started: str) -> None:
 
 
 @pytest.mark.parametrize("end", ["failed", "cancelled", "lost"])
-def test_a_retried_run_begins_anew_behind_the_others(store: Store, started: str, end: str) -> None:
+def test_a_retried_run_waits_again_behind_the_others(store: Store, started: str, end: str) -> None:
     first = store.runs(started)[0]
     store.mark_started(first.id, 1234, 5.5)
     Job(first.id, "run", {}, first.folder).progress(1, 2)
     (first.folder / "log.txt").write_text("what happened", "utf-8")
+    (first.folder / "checkpoints").mkdir()
     store.mark(first.id, end, error=TrainingError("worker_lost"))
     store.retry(first.id)
     again = store.runs(started)[-1]
     assert again == replace(first, status="queued")
     assert store.process(first.id) is None
-    assert store.events(first.id) == []
+    assert len(store.events(first.id)) == 1
+    assert (first.folder / "checkpoints").is_dir()
     assert (first.folder / "log.txt").read_text("utf-8") == "what happened"
 
 
@@ -361,6 +363,25 @@ def test_events_are_read_while_they_are_written(store: Store, started: str) -> N
     events = store.events(run.id)
     assert [event["done"] for event in events] == [1, 2]
     assert events[0]["phase"] == "学習"
+    with (run.folder / "events.jsonl").open("a", encoding="utf-8") as file:
+        file.write("\n")  # the disk was full for the rest of the line
+    job.progress(4, 4)
+    assert [event["done"] for event in store.events(run.id)] == [1, 2, 4]
+
+
+def test_steps_made_again_stand_in_place_of_the_first(store: Store, started: str) -> None:
+    job = Job("a", "run", {}, store.runs(started)[0].folder)
+    for piece, steps in enumerate([(1, 2, 3, 4, 5), (3, 4), (1, 2, 3)]):
+        job.progress(0, 1, phase="prepare")
+        for step in steps:
+            job.progress(step, 9, loss=float(piece))
+            if step == 2:
+                job.progress(step, 9, validation={"loss": piece})
+        found = [e for e in store.events(job.folder.name) if "loss" in e]
+        assert [event["done"] for event in found] == list(range(1, steps[-1] + 1))
+        assert {e["loss"] for e in found[steps[0] - 1 :]} == {piece}
+        checks = [e for e in store.events(job.folder.name) if "validation" in e]
+        assert [e["validation"]["loss"] for e in checks] == [0 if piece < 2 else 2]
 
 
 # -- deleting, and ids from outside -------------------------------------------------------------

@@ -26,6 +26,9 @@ def execute(job: Job) -> dict[str, Any]:
     outcome = _run(job, source, study, arm, parts)
     table = outcome.predictions(parts).to_csv(index=False)
     write_bytes(job.folder / "predictions.csv", table.encode())
+    conditions = dict(outcome.conditions)
+    earlier_peak = conditions.pop("earlier_peak_memory_bytes", 0)
+    earlier_seconds = conditions.pop("earlier_seconds", 0.0)
     measured = {
         "metrics": outcome.metrics(parts),
         "validation": outcome.validation,
@@ -34,16 +37,16 @@ def execute(job: Job) -> dict[str, Any]:
         "prepare_seconds": outcome.prepare_seconds,
         "train_seconds": outcome.train_seconds,
         "evaluate_seconds": outcome.evaluate_seconds,
-        "total_seconds": time.perf_counter() - started,
+        "total_seconds": earlier_seconds + time.perf_counter() - started,
         "baseline_memory_bytes": outcome.baseline_memory_bytes,
-        "peak_memory_bytes": peak_memory_bytes(),
+        "peak_memory_bytes": max(earlier_peak, peak_memory_bytes()),
         "num_trainable_params": outcome.num_trainable_params,
         "num_total_params": outcome.num_total_params,
         "labels": list(parts.labels),
         "guard": outcome.guard,
     }
     facts = {"model_sha256": source.sha256, "data_sha256": study.data.sha256}
-    return measured | {"conditions": facts | outcome.conditions}
+    return measured | {"conditions": facts | conditions}
 
 
 def _run(job: Job, source: ModelSource, study: Study, arm: Arm, parts: Parts) -> Outcome:
@@ -60,4 +63,4 @@ def _run(job: Job, source: ModelSource, study: Study, arm: Arm, parts: Parts) ->
         job.stop_if_asked()
 
     seed = int(job.config["seed"])
-    return run_tuned(source, parts, study.protocol, arm, seed, job.folder, report)
+    return run_tuned(source, parts, study.protocol, arm, seed, job.folder, report, job.checkpoints)

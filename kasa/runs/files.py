@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,8 @@ UNSAFE = re.compile(
 )
 DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 NAME_BYTES_MAX = 240
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+PROTECTED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def workspace() -> Path:
@@ -31,12 +36,38 @@ def workspace() -> Path:
         with tempfile.TemporaryFile(dir=home):
             return home.resolve()
     except OSError as error:
+        if error.errno in FULL:
+            raise storage_error(error, home) from error
         raise StoreError("workspace_not_writable", path=str(home), detail=str(error)) from error
+
+
+def storage_error(error: OSError, path: Path) -> StoreError:
+    """Return what a full or protected disk means for a person, from the system's own error."""
+    detail = error.strerror or str(error)
+    if error.errno in FULL:
+        return StoreError("disk_full", path=str(path), detail=detail)
+    return StoreError("cannot_write", path=str(path), detail=detail)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Explain what fails in the block because the disk is full or protected (`StoreError`)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL | PROTECTED:
+            raise storage_error(error, path) from error
+        raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file in one step, by way of a temporary neighbour."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_in_one_step(path, content)
+
+
+def _write_in_one_step(path: Path, content: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
     temporary = Path(name)
     try:

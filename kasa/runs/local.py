@@ -7,7 +7,9 @@ fair; short jobs (spectra, estimates, predictions) have a lane of their own.
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,14 +21,21 @@ from typing import Any
 import psutil
 
 from kasa.errors import KasaError, StoreError, TrainingError
-from kasa.runs.files import read_json
+from kasa.runs.files import explained, read_json
+from kasa.runs.job import CHECKPOINTS
+from kasa.runs.process import alive, born
 from kasa.runs.records import RunRecord
-from kasa.runs.store import Store
+from kasa.runs.schedule import end_stopped
+from kasa.runs.store import DUE, Store
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL_SECONDS = 0.2
 IDLE_SECONDS = 20.0
 STOP_GRACE_SECONDS = 20.0
+START_GRACE_SECONDS = 60.0
+TROUBLE_SECONDS = 600.0
+# With less than this on its disk, a worker that could not write its own end ran out of space.
+LEAST_FREE_BYTES = 1_000_000
 # Idle threads sleep instead of spinning: beside other work, spinning made training several times
 # slower, for itself and for everybody else.
 POLITE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
@@ -42,7 +51,7 @@ def ensure_dispatcher(store: Store) -> None:
         mine = _dispatchers.get(store.home)
         # One that was just started needs a second or two before the workspace knows it.
         starting = mine is not None and mine.poll() is None
-        if starting or _dispatcher_alive(store) or not store.active_runs():
+        if starting or _dispatcher_alive(store) or not store.due_runs():
             return
         log = store.home / "dispatcher.log"
         child = _spawn(["-m", "kasa.runs.local", str(store.home)], log, _environment(hub=False))
@@ -55,16 +64,6 @@ def _dispatcher_alive(store: Store) -> bool:
     with store.connect() as db:
         row = db.execute("SELECT pid, pid_created FROM dispatcher").fetchone()
     return row is not None and alive(row["pid"], row["pid_created"])
-
-
-def alive(pid: int, created: float) -> bool:
-    """Say whether the very process (pid and create time) still works; a zombie does not."""
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - created) < 1.0
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _environment(*, hub: bool) -> dict[str, str]:
@@ -99,6 +98,7 @@ class Dispatcher:
         self.store = store
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         self.stopping_since: dict[str, float] = {}
+        self.nameless_since: dict[str, float] = {}
 
     def claim(self) -> bool:
         """Take the workspace's one place; False when a living dispatcher has it."""
@@ -107,24 +107,20 @@ class Dispatcher:
             row = db.execute("SELECT pid, pid_created FROM dispatcher").fetchone()
             if row is not None and alive(row["pid"], row["pid_created"]):
                 return False
-            db.execute(
-                "INSERT OR REPLACE INTO dispatcher VALUES (1, ?, ?)", (me.pid, me.create_time())
-            )
+            db.execute("INSERT OR REPLACE INTO dispatcher VALUES (1, ?, ?)", (me.pid, born(me)))
         return True
 
     def leave_if_idle(self) -> bool:
         """Give the place up in the transaction that sees an empty queue, so no run is missed."""
         with self.store.connect(exclusive=True) as db:
-            busy = db.execute(
-                "SELECT 1 FROM runs WHERE status IN ('queued', 'running', 'stopping') LIMIT 1"
-            ).fetchone()
+            busy = db.execute(f"SELECT 1 FROM runs WHERE {DUE} LIMIT 1").fetchone()  # noqa: S608
             if busy is None:
                 db.execute("DELETE FROM dispatcher")
         return busy is None
 
     def step(self) -> bool:
         """Look once at every active run; True when there was any."""
-        active = self.store.active_runs()
+        active = self.store.due_runs()
         for run in active:
             if run.status != "queued":
                 self._watch(run)
@@ -132,46 +128,69 @@ class Dispatcher:
             in_lane = [run for run in active if (run.kind == "run") is lane]
             if in_lane and all(run.status == "queued" for run in in_lane):
                 self._start(in_lane[0])
+        self._reap({run.id for run in active})
         return bool(active)
+
+    def _reap(self, active: set[str]) -> None:
+        """Collect the exit codes of workers who wrote their own end: nobody watches them again."""
+        for run_id in self.children.keys() - active:
+            if self.children[run_id].poll() is not None:
+                del self.children[run_id]
 
     def _start(self, run: RunRecord) -> None:
         # Claimed first, so that a run which was stopped in this very moment is not started.
         if not self.store.claim_run(run.id):
             return
+        self.stopping_since.pop(run.id, None)  # it may have been stopped and started before
         try:
             config = _config(run.folder)
+            environment = _environment(hub=bool(config.get("hub_access"))) | {
+                "KASA_HOME": str(self.store.home)
+            }
+            log = run.folder / "log.txt"
+            with explained(log):
+                child = _spawn(["-m", "kasa.worker", run.id], log, environment)
         except StoreError as error:
             self.store.mark(run.id, "failed", error=error)
             return
-        environment = _environment(hub=bool(config.get("hub_access"))) | {
-            "KASA_HOME": str(self.store.home)
-        }
-        child = _spawn(["-m", "kasa.worker", run.id], run.folder / "log.txt", environment)
         self.children[run.id] = child
         try:
-            created = psutil.Process(child.pid).create_time()
+            began = born(psutil.Process(child.pid))
         except psutil.NoSuchProcess:
-            created = time.time()
-        self.store.mark_started(run.id, child.pid, created)
+            began = 0.0  # it has ended already
+        self.store.mark_started(run.id, child.pid, began)
 
     def _watch(self, run: RunRecord) -> None:
         child = self.children.get(run.id)
         process = self.store.process(run.id)
         code = child.poll() if child else None
-        gone = code is not None if child else process is None or not alive(*process)
+        gone = code is not None if child else self._gone(run.id, process)
         if gone:
             self.children.pop(run.id, None)
-            self._close(run, code)
+            # Read again: the worker may have written its own end since, and waits after a pause.
+            self._close(self.store.run(run.id), code)
         elif run.status == "stopping" and process is not None:
             since = self.stopping_since.setdefault(run.id, time.monotonic())
             if time.monotonic() - since > STOP_GRACE_SECONDS:
                 with suppress(psutil.NoSuchProcess):
                     psutil.Process(process[0]).kill()
 
+    def _gone(self, run_id: str, process: tuple[int, float] | None) -> bool:
+        if process is not None:
+            return not alive(*process)
+        # Its dispatcher died before it could record a worker, who may be starting this moment.
+        since = self.nameless_since.setdefault(run_id, time.monotonic())
+        return time.monotonic() - since > START_GRACE_SECONDS
+
     def _close(self, run: RunRecord, code: int | None) -> None:
         # A worker writes its own end; only one that could not is closed here.
-        if run.status == "stopping":
-            self.store.mark(run.id, "cancelled")
+        if run.status not in {"running", "stopping"}:
+            return
+        if run.kind == "run" and self.store.has_result(run.id):
+            self.store.mark(run.id, "finished")
+            shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
+        elif run.status == "stopping":
+            end_stopped(self.store, run.id)
         elif code is None:
             self.store.mark(run.id, "lost", error=TrainingError("worker_lost"))
         else:
@@ -186,9 +205,17 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _end_of(code: int, folder: Path) -> KasaError:
+    if code == 1 and _is_full(folder):
+        return StoreError("disk_full", path=str(folder), detail=os.strerror(errno.ENOSPC))
     if code < 0 or code == 137:
         return TrainingError("worker_killed", signal=abs(code) if code < 0 else 9)
     return TrainingError("worker_crashed", code=code, log=str(folder / "log.txt"))
+
+
+def _is_full(folder: Path) -> bool:
+    with suppress(OSError):
+        return shutil.disk_usage(folder).free < LEAST_FREE_BYTES
+    return False
 
 
 def main(home: str) -> None:
@@ -196,12 +223,21 @@ def main(home: str) -> None:
     dispatcher = Dispatcher(Store(Path(home)))
     if not dispatcher.claim():
         return
-    idle_since = time.monotonic()
+    idle_since = well_since = time.monotonic()
     while True:
-        if dispatcher.step():
-            idle_since = time.monotonic()
-        elif time.monotonic() - idle_since > IDLE_SECONDS and dispatcher.leave_if_idle():
-            return
+        now = time.monotonic()
+        try:
+            if dispatcher.step():
+                idle_since = now
+            elif now - idle_since > IDLE_SECONDS and dispatcher.leave_if_idle():
+                return
+            well_since = now
+        except StoreError as error:
+            # The disk may be full: what works goes on, and is looked after once there is space.
+            if now - well_since > TROUBLE_SECONDS:
+                raise
+            with suppress(OSError):
+                print(error, flush=True)
         time.sleep(POLL_SECONDS)
 
 

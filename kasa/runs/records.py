@@ -48,6 +48,13 @@ class RunRecord:
         """Whether the run waits, works or is being stopped."""
         return self.status in ACTIVE
 
+    @property
+    def seconds(self) -> float | None:
+        """How long its last process worked on an ended run; 0 where the clock was set back."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return max(0.0, (self.finished_at - self.started_at).total_seconds())
+
 
 @dataclass(frozen=True)
 class FinishedRun:

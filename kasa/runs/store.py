@@ -6,7 +6,8 @@ settings.json          hub access and other choices of the person
 datasets/<sha256>/     an uploaded or imported file under its own name
 spectra/<sha256>/      a model's spectra, one file a matrix
 studies/<id>/          study.toml, rows.jsonl (the rows and the part each belongs to), card.json
-runs/<id>/             config.json, log.txt, events.jsonl, result.json, predictions.csv, adapter
+runs/<id>/             config.json, log.txt, events.jsonl, result.json, predictions.csv, adapter,
+                       checkpoints while there is no result
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,7 +49,16 @@ CREATE UNIQUE INDEX IF NOT EXISTS one_run_per_arm_and_seed ON runs(study_id, arm
     WHERE kind = 'run';
 CREATE TABLE IF NOT EXISTS dispatcher (
     only INTEGER PRIMARY KEY CHECK (only = 1), pid INTEGER NOT NULL, pid_created REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS paused_studies (
+    study_id TEXT PRIMARY KEY REFERENCES studies(id) ON DELETE CASCADE);
+CREATE TABLE IF NOT EXISTS paused_runs (
+    run_id TEXT PRIMARY KEY REFERENCES runs(id) ON DELETE CASCADE);
 """
+# What works, and what waits and is not held back by a pause of its study.
+DUE = (
+    "status IN ('running', 'stopping') OR status = 'queued' AND"
+    " (study_id IS NULL OR study_id NOT IN (SELECT study_id FROM paused_studies))"
+)
 ID = re.compile(r"[0-9a-f]{1,32}")
 RUN_COLUMNS = (
     "id, kind, status, study_id, arm, method, seed, error, created_at, started_at, finished_at"
@@ -71,7 +81,7 @@ class Store:
         try:
             db = sqlite3.connect(self.home / "kasa.db", timeout=20, isolation_level=None)
         except sqlite3.Error as error:
-            raise StoreError("database", path=str(self.home), detail=str(error)) from error
+            raise self._explained(error) from error
         db.row_factory = sqlite3.Row
         db.execute("PRAGMA foreign_keys = ON")
         try:
@@ -83,9 +93,19 @@ class Store:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.IntegrityError):
                 raise
-            raise StoreError("database", path=str(self.home), detail=str(error)) from error
+            raise self._explained(error) from error
         finally:
             db.close()
+
+    def _explained(self, error: sqlite3.Error) -> StoreError:
+        # The lowest byte is the kind, the others its reason.
+        kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        path, detail = str(self.home), str(error)
+        if kind == sqlite3.SQLITE_FULL:
+            return StoreError("disk_full", path=path, detail=detail)
+        if kind == sqlite3.SQLITE_READONLY:
+            return StoreError("workspace_not_writable", path=path, detail=detail)
+        return StoreError("database", path=path, detail=detail)
 
     # -- settings ------------------------------------------------------------------------------
 
@@ -150,9 +170,7 @@ class Store:
     def studies(self) -> list[StudyRecord]:
         """Return every study, newest first."""
         with self.connect() as db:
-            rows = db.execute(
-                "SELECT * FROM studies ORDER BY created_at DESC, rowid DESC"
-            ).fetchall()
+            rows = db.execute("SELECT * FROM studies ORDER BY rowid DESC").fetchall()
         return [_study(row) for row in rows]
 
     def find_study(self, study: Study) -> str | None:
@@ -160,7 +178,7 @@ class Store:
         with self.connect() as db:
             row = db.execute(
                 "SELECT id FROM studies WHERE fingerprint = ? AND status = 'started'"
-                " ORDER BY created_at DESC LIMIT 1",
+                " ORDER BY rowid DESC LIMIT 1",
                 (study.fingerprint(),),
             ).fetchone()
         return None if row is None else str(row["id"])
@@ -296,9 +314,13 @@ class Store:
         """Return every job that waits or works, in order."""
         return self._select("status IN ('queued', 'running', 'stopping') ORDER BY position")
 
+    def due_runs(self) -> list[RunRecord]:
+        """Return the active jobs in order, without those that wait in a paused study."""
+        return self._select(f"{DUE} ORDER BY position")
+
     def latest(self, key: str) -> RunRecord | None:
         """Return the newest job with this key."""
-        found = self._select("key = ? ORDER BY created_at DESC, rowid DESC LIMIT 1", key)
+        found = self._select("key = ? ORDER BY rowid DESC LIMIT 1", key)
         return found[0] if found else None
 
     def _select(self, condition: str, *values: Any) -> list[RunRecord]:
@@ -362,17 +384,14 @@ class Store:
             )
 
     def claim_run(self, run_id: str) -> bool:
-        """Take a waiting run out of the queue to start it; False when it was stopped meanwhile."""
+        """Take a waiting run out of the queue to start it; False if stopped or paused meanwhile."""
         with self.connect() as db:
-            claimed = db.execute(
-                "UPDATE runs SET status = 'running', started_at = ?"
-                " WHERE id = ? AND status = 'queued'",
-                (_now(), run_id),
-            ).rowcount
+            query = f"UPDATE runs SET status = 'running', started_at = ? WHERE id = ? AND ({DUE})"  # noqa: S608
+            claimed = db.execute(f"{query} AND status = 'queued'", (_now(), run_id)).rowcount
         return claimed == 1
 
     def mark_started(self, run_id: str, pid: int, pid_created: float) -> None:
-        """Record the worker process of a run (pid and create time, since pids are used again)."""
+        """Record the worker process of a run (pid and when it began, since pids are used again)."""
         with self.connect() as db:
             db.execute(
                 "UPDATE runs SET status = CASE status WHEN 'queued' THEN 'running' ELSE status END,"
@@ -380,8 +399,22 @@ class Store:
                 (pid, pid_created, _now(), run_id),
             )
 
+    def adopt_run(self, run_id: str, pid: int, pid_created: float, parent: int) -> bool:
+        """Let a worker take the run that it was started for; False where nobody wants it now.
+
+        A dispatcher that died too early did not record it, and the one after may have given it up.
+        """
+        with self.connect() as db:
+            adopted = db.execute(
+                "UPDATE runs SET pid = ?, pid_created = ? WHERE id = ?"
+                " AND status IN ('running', 'stopping') AND (pid IS NULL OR pid IN (?, ?))",
+                # On Windows the recorded process is the one that starts the environment's Python.
+                (pid, pid_created, run_id, pid, parent),
+            ).rowcount
+        return adopted == 1
+
     def process(self, run_id: str) -> tuple[int, float] | None:
-        """Return the worker's (pid, create time), once it has one."""
+        """Return the worker's pid and the moment it began (`born`), once it has one."""
         with self.connect() as db:
             row = db.execute("SELECT pid, pid_created FROM runs WHERE id = ?", (run_id,)).fetchone()
         return None if row is None or row["pid"] is None else (row["pid"], row["pid_created"])
@@ -389,6 +422,7 @@ class Store:
     def stop(self, run_id: str) -> None:
         """Ask a working run to stop, or take a waiting one out of the queue."""
         with self.connect(exclusive=True) as db:
+            db.execute("DELETE FROM paused_runs WHERE run_id = ?", (run_id,))
             db.execute(
                 "UPDATE runs SET status = 'cancelled', finished_at = ?"
                 " WHERE id = ? AND status = 'queued'",
@@ -399,12 +433,14 @@ class Store:
             )
 
     def stop_study(self, study_id: str) -> None:
-        """Stop every run of a study; what is finished stays."""
+        """Stop every run of a study, paused or not; what is finished stays."""
+        with self.connect() as db:
+            db.execute("DELETE FROM paused_studies WHERE study_id = ?", (study_id,))
         for run in self.runs(study_id):
             self.stop(run.id)
 
     def retry(self, run_id: str) -> None:
-        """Queue an ended run without a result again from its start; the log stays."""
+        """Queue an ended run without a result again; log, events and checkpoints stay."""
         lost_result = self.run(run_id).status == "finished" and not self.has_result(run_id)
         with self.connect(exclusive=True) as db:
             position = _next_position(db)
@@ -417,13 +453,14 @@ class Store:
                 (position, run_id, lost_result),
             ).rowcount
             if changed:
-                (self.run_folder(run_id) / "events.jsonl").unlink(missing_ok=True)
+                with suppress(OSError):  # none, or what stands in its place is no result either
+                    (self.run_folder(run_id) / "result.json").unlink()
 
     def has_result(self, run_id: str) -> bool:
         """Say whether a run's result and predictions are there and whole."""
         try:
             whole = self.result(run_id) is not None
-        except StoreError:
+        except (StoreError, OSError):
             return False
         return whole and (self.run_folder(run_id) / "predictions.csv").is_file()
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import gc
 import json
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import (
     PrinterCallback,
-    Trainer,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -34,9 +34,11 @@ from kasa.model.source import ModelSource
 from kasa.study import Arm, Protocol
 from kasa.tuning import adapters
 from kasa.tuning.baselines import Probe, fit_probe
+from kasa.tuning.checkpoint import Checkpoints, run_key, trainable
 from kasa.tuning.measure import Precision, choose_precision, memory_bytes, precision_file, stopwatch
 from kasa.tuning.metrics import preference, score
 from kasa.tuning.outcome import Outcome, Parts, cross_entropy, softmax
+from kasa.tuning.resume import ResumableTrainer, take_state
 from kasa.tuning.tasks import (
     Classifier,
     Reader,
@@ -127,30 +129,39 @@ def run_tuned(
     seed: int,
     folder: Path,
     report: Report = silent,
+    checkpoints: Path | None = None,
 ) -> Outcome:
     """Tune one arm with one seed over the learning-rate grid and measure the best on test.
 
     `folder` is the run's own and takes adapter and head. Memory holds one model at a time.
+    A run that was killed goes on from what it left in the folder `checkpoints`.
     """
     before = memory_bytes()
     ready = prepare(source, parts, protocol)[0]
     precision = choose_precision(precision_file(folder))
     tuning = Tuning(source, parts, protocol, arm, seed, folder, ready, precision)
-    records: list[dict[str, Any]] = []
+    key = run_key(source.sha256, parts, protocol, arm, seed, precision.name, device())
+    kept = Checkpoints(checkpoints, key)
+    trials, trained = [Trial(**facts) for facts in kept.trials], kept.weights
     model: Classifier | None = None
-    best: Trial | None = None
-    trained: dict[str, Tensor] = {}
     rates = protocol.learning_rates
     for index, rate in enumerate(rates):
+        if index < len(trials):
+            continue
         # bf16 training leaves a model that refers to itself: only the collector frees it.
         model = None
         gc.collect()
-        model, trial = tuning.trial(rate, _shifted(report, index, len(rates), learning_rate=rate))
-        records.append(trial.record)
-        if best is None or trial.preference < best.preference:
-            best, trained = trial, trained_weights(model)
-    if best is None or model is None:
+        step_report = _shifted(report, index, len(rates), learning_rate=rate)
+        model, trial = tuning.trial(rate, step_report, kept=kept)
+        if all(trial.preference < other.preference for other in trials):
+            trained = trained_weights(model)
+        trials.append(trial)
+        kept.keep_trials([asdict(each) for each in trials], trained)
+    if not trials:
         raise TrainingError("no_learning_rate")
+    best = min(trials, key=lambda each: each.preference)
+    if model is None:  # killed after its last trial, the run has none yet
+        model, _ = tuning.build()
     # What is frozen is the same in every trial, so this makes the last model the best one.
     model.load_state_dict(trained, strict=False)
     with stopwatch() as evaluating:
@@ -160,7 +171,7 @@ def run_tuned(
         probabilities=softmax(logits),
         selected={"learning_rate": best.record["learning_rate"]},
         validation=best.record["validation"],
-        trials=records,
+        trials=[each.record for each in trials],
         prepare_seconds=best.record["prepare_seconds"],
         train_seconds=best.record["train_seconds"],
         evaluate_seconds=evaluating.seconds,
@@ -169,7 +180,8 @@ def run_tuned(
         baseline_memory_bytes=before,
         guard=best.guard,
         conditions=_conditions(precision.name, ready.reader)
-        | {"bf16_speedup": precision.bf16_speedup},
+        | {"bf16_speedup": precision.bf16_speedup}
+        | kept.conditions(),
     )
 
 
@@ -216,13 +228,18 @@ class Tuning:
         return model, expected
 
     def trial(
-        self, rate: float, report: Report = silent, max_steps: int = -1
+        self,
+        rate: float,
+        report: Report = silent,
+        max_steps: int = -1,
+        kept: Checkpoints | None = None,
     ) -> tuple[Classifier, Trial]:
         """Train once with one learning rate; the last epoch's weights are the trial's result."""
         with stopwatch() as preparing:
             model, expected = self.build()
         num_matrices = len(expected)
-        watch = Watcher(self, model, expected, report)
+        snapshot = kept.take_working(model) if kept else None
+        watch = Watcher(self, model, expected, report, kept)
         # The watcher alone keeps the original weights, and drops them after the first step.
         del expected
         trainer = PenalisedTrainer(
@@ -236,13 +253,16 @@ class Tuning:
             else None,
         )
         trainer.remove_callback(PrinterCallback)
+        watch.prepare_seconds = preparing.seconds
+        if snapshot:
+            watch.go_on(snapshot.facts["record"])
         with stopwatch() as training:
-            trainer.train()
+            trainer.train_from(snapshot)
         validation = watch.validation or self.validate(model)
         record = {
             "learning_rate": rate,
             "validation": validation,
-            "prepare_seconds": preparing.seconds,
+            "prepare_seconds": watch.prepare_seconds,
             "train_seconds": training.seconds - watch.aside_seconds,
             "curve": watch.curve,
             "validation_curve": watch.validation_curve,
@@ -279,8 +299,8 @@ class Tuning:
         )
 
 
-class PenalisedTrainer(Trainer):
-    """The transformers Trainer with KaSA's regulariser added to the task loss."""
+class PenalisedTrainer(ResumableTrainer):
+    """The Trainer with KaSA's regulariser added to the task loss."""
 
     def __init__(self, *args: Any, penalty: Callable[[], Tensor] | None, **kwargs: Any) -> None:
         """Keep the penalty; None trains on the task loss alone."""
@@ -311,17 +331,51 @@ class Watcher(TrainerCallback):
         model: Classifier,
         expected: dict[str, adapters.Expectation],
         report: Report,
+        kept: Checkpoints | None = None,
     ) -> None:
         """Check the fresh model at once; its first step is checked when it has been made."""
         self.tuning = tuning
         self.model = model
         self.expected = expected
         self.report = report
+        self.kept = kept
         self.curve: list[dict[str, float]] = []
         self.validation_curve: list[dict[str, float]] = []
         self.validation: dict[str, float] | None = None
-        self.aside_seconds = 0.0
+        self.prepare_seconds = self.aside_seconds = 0.0
+        self.began = time.perf_counter()
         self.guard_figures = self._guard()
+
+    def go_on(self, record: dict[str, Any]) -> None:
+        """Take up the record of a trial that was interrupted; its first step was guarded then."""
+        self.curve, self.validation_curve = record["curve"], record["validation_curve"]
+        self.validation, self.guard_figures = record["validation"], record["guard"]
+        self.prepare_seconds = record["prepare_seconds"]
+        self.aside_seconds = -record["train_seconds"]
+        self.expected = {}
+
+    def _keep(self, state: TrainerState, parts: dict[str, Any]) -> None:
+        if self.kept is None:
+            return
+        record = {
+            "curve": self.curve,
+            "validation_curve": self.validation_curve,
+            "validation": self.validation,
+            "guard": self.guard_figures,
+            "prepare_seconds": self.prepare_seconds,
+            "train_seconds": time.perf_counter() - self.began - self.aside_seconds,
+        }
+        with stopwatch() as aside:
+            names = ("model", "optimizer", "lr_scheduler")
+            parts = {name: parts[name] for name in names}
+            self.kept.keep_working(record, take_state(state, **parts))
+        self.aside_seconds += aside.seconds
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Begin to measure."""
+        self.began = time.perf_counter()
 
     def _guard(self) -> dict[str, Any] | None:
         if not self.expected:
@@ -348,6 +402,9 @@ class Watcher(TrainerCallback):
             step = state.global_step
             self.curve.append({"step": step, "loss": float(loss)})
             memory = memory_bytes()
+            # An epoch's end is kept once its validation is measured.
+            if self.kept and self.kept.due() and not float(state.epoch or 0).is_integer():
+                self._keep(state, kwargs)
             self.report(step, state.max_steps, loss=float(loss), memory_bytes=memory)
 
     def on_epoch_end(
@@ -360,16 +417,13 @@ class Watcher(TrainerCallback):
         self.aside_seconds += aside.seconds
         point = {"step": state.global_step, "epoch": round(state.epoch or 0, 3), **self.validation}
         self.validation_curve.append(point)
+        self._keep(state, kwargs)
         self.report(state.global_step, state.max_steps, validation=self.validation)
 
 
 def trained_weights(model: Classifier) -> dict[str, Tensor]:
     """Return copies of the weights that training changes: the adapters' and the head's."""
-    return {
-        name: weight.detach().clone()
-        for name, weight in model.named_parameters()
-        if weight.requires_grad
-    }
+    return {name: weight.detach().clone() for name, weight in trainable(model)}
 
 
 def save_tuned(model: Classifier, labels: tuple[str, ...], folder: Path) -> None:

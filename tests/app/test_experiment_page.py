@@ -16,7 +16,9 @@ from kasa.dataspec import DataSpec
 from kasa.errors import StoreError, TrainingError
 from kasa.runs.files import write_json
 from kasa.runs.job import Job
+from kasa.runs.process import born
 from kasa.runs.records import RunRecord
+from kasa.runs.schedule import end_stopped, pause, waiting_studies
 from kasa.runs.store import Store
 from kasa.study import Arm, Gates, Prices, Protocol, Study
 from kasa.tuning.estimate import probe_key
@@ -79,7 +81,7 @@ def wait_for(done: Callable[[], bool], seconds: float = 60) -> None:
 def at_work(store: Store, run: RunRecord) -> Job:
     """Let this test stand for the run's worker process."""
     process = psutil.Process()
-    store.mark_started(run.id, process.pid, process.create_time())
+    store.mark_started(run.id, process.pid, born(process))
     return Job(run.id, "run", {}, run.folder)
 
 
@@ -459,7 +461,7 @@ def test_stop_retry_and_the_requirements_afterwards(
     assert page.button(key="stop").disabled
     store.mark(runs[0].id, "cancelled")
     checked(page.run())
-    assert "stop" not in keys(page)
+    assert not {"stop", "pause", "stop_after"} & keys(page)
     assert page.button(key="retry").label == "Start again what did not finish (4)"
     checked(page.button(key="retry").click().run())
     assert {run.status for run in store.runs(study_id)} == {"queued"}
@@ -467,6 +469,88 @@ def test_stop_retry_and_the_requirements_afterwards(
     checked(page.number_input(key="gate_metric").set_value(91.0).run())
     record = store.study(study_id)
     assert (record.study.gates.metric_min, record.status) == (0.91, "started")
+
+
+@pytest.mark.parametrize("lang", ["ja", "en"])
+def test_pause_and_go_on(store: Store, tmp_path: Path, still: None, lang: str) -> None:
+    study_id = make_draft(store, tmp_path)
+    runs = store.start_study(study_id)
+    at_work(store, runs[0])
+    page = open_page(study_id, lang)
+    assert {"pause", "stop_after", "stop"} <= keys(page)
+    checked(page.button(key="pause").click().run())
+    assert [run.status for run in store.runs(study_id)] == ["stopping", *["queued"] * 3]
+    assert {"go_on", "stop"} <= keys(page)
+    assert not {"pause", "stop_after"} & keys(page)
+    end_stopped(store, runs[0].id)  # as its worker does when it hears it
+    checked(page.run())
+    assert [run.status for run in store.runs(study_id)] == ["queued"] * 4
+    assert ("一時停止中です" if lang == "ja" else "This study is paused") in words(page)
+    assert store.due_runs() == []
+    checked(page.button(key="go_on").click().run())
+    assert store.due_runs() == store.runs(study_id)
+    assert {"pause", "stop"} <= keys(page)
+
+
+def test_stop_after_this_run(store: Store, tmp_path: Path, still: None) -> None:
+    study_id = make_draft(store, tmp_path)
+    runs = store.start_study(study_id)
+    at_work(store, runs[0])
+    page = open_page(study_id)
+    checked(page.button(key="stop_after").click().run())
+    statuses = [run.status for run in store.runs(study_id)]
+    assert statuses == ["running", "cancelled", "cancelled", "cancelled"]
+    assert {"pause", "stop"} <= keys(page)
+    assert "stop_after" not in keys(page)
+
+
+def test_starting_again_ends_a_pause(store: Store, tmp_path: Path, still: None) -> None:
+    study_id = make_draft(store, tmp_path)
+    runs = store.start_study(study_id)
+    store.mark(runs[0].id, "lost", error=TrainingError("worker_lost"))
+    pause(store, study_id)
+    page = open_page(study_id)
+    checked(page.button(key="retry").click().run())
+    assert len(store.due_runs()) == 4
+
+
+def test_a_study_moves_in_the_queue(store: Store, tmp_path: Path, still: None) -> None:
+    first = make_draft(store, tmp_path, title="First")
+    second = make_draft(store, tmp_path, title="Second *one*")
+    (runs, _) = store.start_study(first), store.start_study(second)
+    page = open_page(first)
+    assert "Place 1 of 2 in the queue: **First** → Second *one*" in words(page)
+    assert [page.button(key=f"queue_{name}").disabled for name in ("front", "later")] == [1, 0]
+    checked(page.button(key="queue_later").click().run())
+    assert waiting_studies(store) == [second, first]
+    assert "Place 2 of 2 in the queue: Second *one* → **First**" in words(page)
+    assert page.button(key="queue_later").disabled
+    checked(page.button(key="queue_front").click().run())
+    assert waiting_studies(store) == [first, second]
+    at_work(store, runs[0])
+    page = open_page(second)
+    assert "Waiting until another study has finished its run: First" in words(page)
+    for run in store.runs(first):
+        store.stop(run.id)
+    checked(page.run())
+    assert "queue_front" not in keys(page)
+
+
+def test_the_log_of_a_run_at_work_or_failed(store: Store, tmp_path: Path, still: None) -> None:
+    study_id = make_draft(store, tmp_path)
+    first, second, *_ = store.start_study(study_id)
+    at_work(store, first)
+    page = open_page(study_id)
+    (log,) = [each.label for each in page.expander if each.label.startswith("Log")]
+    assert log.replace("\\", "") == "Log: KaSA (r=8) · seed 0"
+    assert "Nothing has been written yet." in words(page)
+    lines = [f"<b>line {number}</b>" for number in range(100)]
+    (first.folder / "log.txt").write_text("\n".join([*lines, "10%\r20%\r30%"]) + "\n", "utf-8")
+    (second.folder / "log.txt").write_text("what went wrong", "utf-8")
+    store.mark(second.id, "failed", error=TrainingError("worker_killed", signal=9))
+    checked(page.run())
+    shown = [code.value for code in page.code]
+    assert shown == ["\n".join([*lines[61:], "30%"]), "what went wrong"]
 
 
 def test_a_copy_is_a_draft_of_its_own(store: Store, tmp_path: Path, still: None) -> None:
@@ -498,6 +582,12 @@ def test_the_time_left_of_a_run() -> None:
     assert run_progress(events((100.0, 1))).seconds_left is None
     progress = run_progress(events((100.0, 1), (108.0, 5)))
     assert (progress.share, progress.seconds_left) == (0.5, 10.0)  # five steps of two seconds
+    # After an interruption the pace is that of the process at work, which goes on at step 5.
+    starts = [{"time": 0.0, "done": 0, "total": 1, "phase": "prepare"}]
+    again = [*starts, *events((100.0, 1), (108.0, 4)), *starts]
+    assert run_progress(again).share == 0.0
+    progress = run_progress([*again, *events((900.0, 5), (901.0, 6))])
+    assert (progress.share, progress.seconds_left) == (0.6, 4.0)
 
 
 def test_the_time_left_of_a_study(store: Store, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from kasa.jobs.spectrum import execute
 from kasa.model.source import resolve_model
 from kasa.runs.files import write_json
 from kasa.runs.job import Job
+from kasa.runs.process import born
 from kasa.runs.records import RunRecord
 from kasa.runs.store import Store
 from kasa.spectral.powerlaw import fit_power_law
@@ -151,7 +152,7 @@ def test_a_running_job_is_shown_and_can_be_stopped(folder: Path, lang: str) -> N
     source = resolve_model(str(folder))
     record = store.add_job("spectrum", {"model": str(folder)}, spectrum_key(source))
     process = psutil.Process()  # this test stands for the worker
-    store.mark_started(record.id, process.pid, process.create_time())
+    store.mark_started(record.id, process.pid, born(process))
     job = Job(record.id, "spectrum", {}, record.folder)
     job.progress(0, 9, module="a_b")
     job.progress(3, 9, module="a_b")

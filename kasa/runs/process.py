@@ -1,0 +1,27 @@
+"""Who is alive: a process is its pid and the moment it began, since pids are used again."""
+
+from __future__ import annotations
+
+import sys
+
+import psutil
+
+
+def born(process: psutil.Process) -> float:
+    """Return the moment a process began, in seconds; setting the clock does not change it.
+
+    Linux counts from its own start and psutil adds the clock's time of that, which moves with the
+    clock; other systems keep the time that the clock showed then.
+    """
+    created = process.create_time()
+    return created - psutil.boot_time() if sys.platform == "linux" else created
+
+
+def alive(pid: int, began: float) -> bool:
+    """Say whether the very process (pid and moment) still works; a zombie does not."""
+    try:
+        process = psutil.Process(pid)
+        same = abs(born(process) - began) < 0.005
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
