@@ -141,8 +141,3 @@ def show_columns(infos: Sequence[ColumnInfo], *, mask: bool) -> None:
     frame = pd.DataFrame(rows, columns=[*titles, t("data_page.columns_examples")])
     st.caption(t("data_page.columns_lead"))
     st.dataframe(frame, hide_index=True, width="stretch", key="data_columns")
-
-
-def say_task(spec: DataSpec) -> None:
-    """Say where rows of a task can be checked but not trained on."""
-    st.info(plain(t("data_page.not_trained", task=t(f"data.tasks.{spec.task}"))))

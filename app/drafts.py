@@ -34,7 +34,12 @@ def edit(**changes: Any) -> str:
     becomes the current draft.
     """
     record = state.current_study()
-    study = replace(current_settings(), **changes)
+    before = current_settings()
+    study = replace(before, **changes)
+    if study.task != before.task:
+        # Another task has methods and metrics of its own.
+        gates = replace(study.gates, metric="", metric_min=None)
+        study = replace(study, arms=(), gates=gates)
     if record is not None and record.status == "draft":
         state.store().update_study(record.id, study)
         return record.id

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from app.arms_form import arm_settings, choose_methods
 from app.components import number_field, whole_field
 from app.i18n import t, text
-from kasa.report.labels import arm_labels
-from kasa.study import METHODS, PROFILES, Arm, Protocol, Study
+from app.targets_form import choose_targets
+from kasa.study import PROFILES, Protocol, Study
 
-PENALTIES = {"beta": "β", "gamma": "γ"}
 RATES = (1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2)
 
 
@@ -32,11 +31,13 @@ def study_form(study: Study) -> Study | None:
         key="study_title",
         max_chars=max(120, len(study.title)),
     ).strip()
-    arms = _arms(study)
+    arms = choose_methods(study)
     protocol = _profile(study.protocol)
     with st.expander(t("experiment.advanced.title"), key="advanced"):
-        arms = _advanced_arms(replace(study, arms=arms)) if arms else ()
-        rates, protocol = _advanced_protocol(protocol)
+        if arms:
+            arms = arm_settings(replace(study, arms=arms))
+            arms = choose_targets(replace(study, arms=arms))
+        rates, protocol = _advanced_protocol(protocol, study.task)
     missing = [
         name for name, value in (("title", title), ("arms", arms), ("rates", rates)) if not value
     ]
@@ -45,25 +46,6 @@ def study_form(study: Study) -> Study | None:
     if missing:
         return None
     return replace(study, title=title, arms=arms, protocol=replace(protocol, learning_rates=rates))
-
-
-def _arms(study: Study) -> tuple[Arm, ...]:
-    labels = {method: t(f"arms.name.{method}") for method in METHODS}
-    present = [method for method in METHODS if any(arm.method == method for arm in study.arms)]
-    chosen = st.multiselect(
-        t("experiment.arms.label"),
-        METHODS,
-        default=present,
-        format_func=labels.__getitem__,
-        help=t("experiment.arms.help"),
-        key="arms",
-        placeholder=t("experiment.arms.placeholder"),
-    )
-    kept = tuple(arm for arm in study.arms if arm.method in chosen)
-    tuned = next((arm for arm in study.arms if arm.tuned), Arm("lora"))
-    added = tuple(Arm(method, rank=tuned.rank) for method in chosen if method not in present)
-    # The order on the page and in the queue is always the same, whatever was clicked first.
-    return tuple(sorted(kept + added, key=lambda arm: METHODS.index(arm.method)))
 
 
 def _profile(protocol: Protocol) -> Protocol:
@@ -95,64 +77,7 @@ def profile_words(protocol: Protocol) -> str:
     return f"{words} {caution}".strip()
 
 
-def _advanced_arms(study: Study) -> tuple[Arm, ...]:
-    labels = arm_labels(study, text())
-    changed: list[Arm] = []
-    for name, arm in zip(study.arm_names(), study.arms, strict=True):
-        if not arm.tuned:
-            changed.append(arm)
-            continue
-        # By method and place, not by name: the name holds the rank that is edited here.
-        key = f"{arm.method}_{sum(other.method == arm.method for other in changed)}"
-        st.markdown(f"**{labels[name]}**")
-        columns = st.columns(4)
-        rank = whole_field(
-            columns[0], t("experiment.advanced.rank"), arm.rank, (1, 1024), f"rank_{key}"
-        )
-        settings = _kasa_settings(arm, columns[1:], key, rank) if arm.method == "kasa" else {}
-        changed.append(replace(arm, rank=rank, **settings))
-    return tuple(changed)
-
-
-def _kasa_settings(
-    arm: Arm, columns: Sequence[DeltaGenerator], key: str, rank: int
-) -> dict[str, Any]:
-    weights = {
-        name: number_field(
-            column,
-            letter,
-            getattr(arm, name),
-            (0.0, 10.0),
-            f"{name}_{key}",
-            step=1e-4,
-            help=t(f"experiment.advanced.{name}"),
-        )
-        for column, (name, letter) in zip(columns[1:], PENALTIES.items(), strict=False)
-    }
-    return {"removed_components": _removed(arm, columns[0], key, rank)} | weights
-
-
-def _removed(arm: Arm, column: DeltaGenerator, key: str, rank: int) -> int | None:
-    """Show how much is removed; a plan says it per weight and is only named here."""
-    label = t("experiment.advanced.removed")
-    if arm.plan is not None:
-        name = arm.plan_name or t("experiment.advanced.own_plan")
-        column.text_input(label, name, disabled=True, key=f"plan_{key}")
-        return arm.removed_components
-    follows = arm.removed_components is None
-    removed = whole_field(
-        column,
-        label,
-        rank if arm.removed_components is None else arm.removed_components,
-        (0, 1024),
-        # A removal that follows the rank must show the new rank.
-        f"removed_{key}_{rank if follows else 'own'}",
-        help=t("experiment.advanced.removed_help"),
-    )
-    return None if follows and removed == rank else removed
-
-
-def _advanced_protocol(protocol: Protocol) -> tuple[tuple[float, ...], Protocol]:
+def _advanced_protocol(protocol: Protocol, task: str) -> tuple[tuple[float, ...], Protocol]:
     """Return (learning rates, protocol); the rates are empty while none is chosen."""
     st.markdown(f"**{t('experiment.advanced.protocol')}**")
     rates = st.multiselect(
@@ -175,6 +100,7 @@ def _advanced_protocol(protocol: Protocol) -> tuple[tuple[float, ...], Protocol]
         step=0.5,
         help=t("experiment.advanced.margin_help"),
     )
+    patience, weights, answer = _training_settings(protocol, task)
     same_seeds = whole["seeds"] == len(protocol.seeds)
     changed = replace(
         protocol,
@@ -183,6 +109,9 @@ def _advanced_protocol(protocol: Protocol) -> tuple[tuple[float, ...], Protocol]
         batch_size=whole["batch"],
         max_length=whole["length"],
         equivalence_margin=round(margin / 100, 6),
+        patience=patience,
+        class_weights=weights,
+        answer_tokens=answer,
     )
     return tuple(sorted(rates)), changed
 
@@ -207,3 +136,34 @@ def _whole_settings(protocol: Protocol, columns: Sequence[DeltaGenerator]) -> di
         )
         for column, (name, (value, bounds, key)) in zip(columns, names.items(), strict=False)
     }
+
+
+def _training_settings(protocol: Protocol, task: str) -> tuple[int, bool, int]:
+    """Return patience, class weights and the longest answer, as far as the task has them."""
+    columns = st.columns(5)
+    patience = whole_field(
+        columns[0],
+        t("experiment.advanced.patience"),
+        protocol.patience,
+        (0, 1000),
+        "patience",
+        help=t("experiment.advanced.patience_help"),
+    )
+    weights, answer = protocol.class_weights, protocol.answer_tokens
+    if task in {"classification", "pair_classification"}:
+        weights = columns[1].checkbox(
+            t("experiment.advanced.class_weights"),
+            protocol.class_weights,
+            key="class_weights",
+            help=t("experiment.advanced.class_weights_help"),
+        )
+    if task == "generation":
+        answer = whole_field(
+            columns[1],
+            t("experiment.advanced.answer_tokens"),
+            protocol.answer_tokens,
+            (1, 2048),
+            "answer_tokens",
+            help=t("experiment.advanced.answer_tokens_help"),
+        )
+    return patience, weights, answer

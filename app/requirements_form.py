@@ -8,7 +8,8 @@ import streamlit as st
 
 from app.components import number_field, optional_field
 from app.i18n import t
-from kasa.study import METRICS, Gates, Prices, Study
+from kasa.metrics import METRICS, metrics_of
+from kasa.study import Gates, Prices, Study
 
 CURRENCIES = ("JPY", "USD", "EUR", "CNY", "GBP", "KRW", "THB", "VND")
 
@@ -20,23 +21,29 @@ def requirements_form(study: Study) -> Study:
 
 
 def _gates(study: Study) -> Gates:
-    gates = study.gates
-    metrics = {name: t(f"metrics.{name}") for name in METRICS}
+    gates, names = study.gates, metrics_of(study.task)
+    metrics = {name: t(f"metrics.{name}") for name in names}
     columns = st.columns(5)
     metric = columns[0].selectbox(
         t("experiment.gates.metric"),
-        METRICS,
-        METRICS.index(gates.metric),
+        names,
+        names.index(study.metric),
         format_func=metrics.__getitem__,
-        key="gate_metric_name",
+        key=f"gate_metric_name_{study.task}",
     )
+    # Shares are typed as per cent, correlations as they are.
+    share = METRICS[metric].unit == "fraction"
+    scale = 100 if share else 1
     least = optional_field(
         columns[1],
-        t("experiment.gates.metric_min", metric=metrics[metric]),
-        None if gates.metric_min is None else 100 * gates.metric_min,
-        (0.1, 100.0),
-        "gate_metric",
-        step=1.0,
+        t(
+            f"experiment.gates.{'metric_min' if share else 'correlation_min'}",
+            metric=metrics[metric],
+        ),
+        None if gates.metric_min is None else scale * gates.metric_min,
+        (0.001 * scale, 1.0 * scale),
+        "gate_metric" if share else "gate_correlation",
+        step=0.01 * scale,
         placeholder=t("experiment.gates.none"),
     )
     limits = {
@@ -53,8 +60,10 @@ def _gates(study: Study) -> Gates:
             columns[2:], ("train_minutes_max", "peak_memory_gb_max", "money_max"), strict=True
         )
     }
-    share = None if least is None else round(least / 100, 6)
-    return replace(gates, metric=metric, metric_min=share, **limits)
+    required = None if least is None else round(least / scale, 6)
+    # Left to the task, the deciding metric stays so until another one is chosen.
+    chosen = gates.metric if metric == study.metric else metric
+    return replace(gates, metric=chosen, metric_min=required, **limits)
 
 
 def _prices(prices: Prices) -> Prices:

@@ -53,11 +53,12 @@ def main() -> None:
     data = shared("data/banking77")
     with tempfile.TemporaryDirectory() as home:
         os.environ["KASA_HOME"] = home
+        from kasa.arms import Arm
         from kasa.dataspec import DataSpec
         from kasa.runs.local import ensure_dispatcher
         from kasa.runs.records import FinishedRun
         from kasa.runs.store import Store
-        from kasa.study import Arm, Protocol, Study
+        from kasa.study import Protocol, Study
 
         store = Store()
         finished: list[FinishedRun] = []

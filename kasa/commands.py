@@ -20,6 +20,7 @@ from kasa.model.weights import linear_weights
 from kasa.report.csv_files import write_csv
 from kasa.report.headline import headline
 from kasa.report.html import write_html
+from kasa.report.labels import metric_words
 from kasa.runs import schedule
 from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord
@@ -298,7 +299,7 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
 def _print_evidence(args: argparse.Namespace, evidence: Evidence) -> None:
     text: Translator = translator(args.lang)
     for arm in evidence.summaries:
-        value = text.percent(arm.metrics[evidence.metric].mean)
+        value = metric_words(evidence.metric, arm.metrics[evidence.metric].mean, text)
         seconds = text.seconds(arm.train_seconds)
         memory = text.bytes(arm.peak_memory_bytes)
         print(f"{arm.arm:16} {evidence.metric} {value:>7}  {seconds:>12}  {memory:>9}")
@@ -347,18 +348,22 @@ def predict(args: argparse.Namespace) -> dict[str, Any]:
     if source.sha256 != config["conditions"]["model_sha256"]:
         raise StoreError("model_changed", run=record.id)
     index = config["asked"]["arm_index"]
-    tuned = predict_tuned(source, study, index, record.folder, args.texts)
-    base = predict_base(source, study, split_parts(store.rows(record.study_id)), args.texts)
+    parts = split_parts(store.rows(record.study_id), study.task)
+    tuned = predict_tuned(source, study, parts, index, record.folder, args.texts)
+    base = predict_base(source, study, parts, args.texts)
     answers = [
         {"text": text, "tuned": after, "base": before}
         for text, after, before in zip(args.texts, tuned, base, strict=True)
     ]
     for answer in answers:
-        shown = {
-            k: f"{answer[k]['label']} ({answer[k]['confidence']:.2f})" for k in ("tuned", "base")
-        }
+        shown = {k: _answer_words(answer[k]) for k in ("tuned", "base")}
         print(say(args, "cli.prediction", text=answer["text"], **shown))
     return {"run": record.id, "arm": record.arm, "predictions": answers}
+
+
+def _answer_words(answer: dict[str, Any]) -> str:
+    sure = f" ({answer['confidence']:.2f})" if "confidence" in answer else ""
+    return f"{answer['label']}{sure}"
 
 
 def report(args: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Study, Arm, Protocol, Gates and Prices: one PoC as frozen records that a TOML file can hold.
+"""Study, Protocol, Gates and Prices: one PoC as frozen records that a TOML file can hold.
 
 Every record is checked where it is made; a wrong value raises `StudyError` with what was got and
 wanted.
@@ -16,110 +16,15 @@ from typing import Any
 
 import tomli_w
 
-from kasa.checks import build, check, check_types, is_whole, refuse_unknown
+from kasa.arms import METHODS, Arm, default_arms
+from kasa.checks import build, check, check_types, refuse_unknown
 from kasa.dataspec import DataSpec
 from kasa.errors import StudyError
-
-METHODS = ("kasa", "lora", "frozen_head", "tfidf")
-TUNED_METHODS = ("kasa", "lora")
-METRICS = ("accuracy", "macro_f1")
-# What runs can be made of; the other tasks can be checked and divided.
-TRAINED_TASKS = ("classification",)
+from kasa.metrics import METRICS, metrics_of
 
 
 def _all_differ(values: tuple[object, ...]) -> bool:
     return len(set(values)) == len(values)
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One method with its settings.
-
-    `rank` is the adapter rank r; `alpha` scales ΔW by alpha/r and defaults to 2r;
-    `removed_components` is KaSA's number of deleted singular triplets per matrix and defaults to r
-    (paper), with 0 a control; a truncation `plan` says it per weight (module name -> number)
-    instead, weights that it does not name losing nothing, and `plan_name` says how it was made;
-    `beta` and `gamma` weigh the two regularisers *averaged over the adapted matrices*.
-    `target_modules` names the adapted linear layers; empty means the architecture's usual q and v.
-    """
-
-    method: str
-    rank: int = 8
-    alpha: float | None = None
-    removed_components: int | None = None
-    beta: float = 1e-4
-    gamma: float = 1e-3
-    target_modules: tuple[str, ...] = ()
-    plan: dict[str, int] | None = field(default=None, hash=False)
-    plan_name: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check every setting."""
-        check_types(self, "arms")
-        check(
-            condition=self.method in METHODS,
-            name="arms.method",
-            got=self.method,
-            wanted=" | ".join(METHODS),
-        )
-        check(
-            condition=1 <= self.rank <= 1024,
-            name="arms.rank",
-            got=self.rank,
-            wanted="1 … 1024",
-        )
-        check(
-            condition=self.alpha is None or self.alpha > 0,
-            name="arms.alpha",
-            got=self.alpha,
-            wanted="> 0",
-        )
-        removed = self.removed_components
-        check(
-            condition=removed is None or removed >= 0,
-            name="arms.removed_components",
-            got=removed,
-            wanted=">= 0",
-        )
-        plan = {} if self.plan is None else self.plan
-        good = isinstance(plan, dict) and all(is_whole(n) and n >= 0 for n in plan.values())
-        wanted = "module name = number >= 0"
-        check(condition=good, name="arms.plan", got=self.plan, wanted=wanted)
-        for name in ("beta", "gamma"):
-            value = getattr(self, name)
-            check(condition=value >= 0, name=f"arms.{name}", got=value, wanted=">= 0")
-
-    @property
-    def scale_alpha(self) -> float:
-        """LoRA's alpha, 2r unless it was set."""
-        return 2.0 * self.rank if self.alpha is None else float(self.alpha)
-
-    @property
-    def components_to_remove(self) -> int:
-        """Singular triplets that KaSA deletes per matrix without a plan: r unless it was set."""
-        return self.rank if self.removed_components is None else self.removed_components
-
-    def removed_from(self, module: str) -> int:
-        """Return how many singular triplets KaSA deletes from one weight.
-
-        A plan names weights as the model's files do; a loaded model may lack their first parts.
-        """
-        if self.plan is None:
-            return self.components_to_remove
-        names = (name for name in self.plan if name == module or name.endswith(f".{module}"))
-        return self.plan.get(next(names, module), 0)
-
-    @property
-    def tuned(self) -> bool:
-        """Whether the arm trains adapters, so that the learning-rate grid is its budget."""
-        return self.method in TUNED_METHODS
-
-    @property
-    def slug(self) -> str:
-        """A short name for files and tables, for example kasa-r8."""
-        if not self.tuned:
-            return self.method
-        return f"{self.method}-r{self.rank}" + ("-plan" if self.plan is not None else "")
 
 
 PROFILES: dict[str, dict[str, Any]] = {
@@ -138,7 +43,10 @@ class Protocol:
     """How every arm is tuned and judged: the same grid, epochs and seeds for all of them.
 
     Empty `seeds`, `learning_rates` and zero `epochs` take the profile's values.
-    `validation_fraction` and `test_fraction` are shares of the usable rows.
+    `validation_fraction` and `test_fraction` are shares of the usable rows. With a `patience`,
+    training ends after that many epochs without a better validation and keeps the best epoch;
+    0 trains every epoch and keeps the last. With `class_weights` every class counts alike in
+    training, however rare. `answer_tokens` is the most that a generated answer may have.
     """
 
     profile: str = "standard"
@@ -151,6 +59,9 @@ class Protocol:
     test_fraction: float = 0.25
     split_seed: int = 0
     equivalence_margin: float = 0.01
+    patience: int = 0
+    class_weights: bool = False
+    answer_tokens: int = 64
 
     def __post_init__(self) -> None:
         """Fill in the profile's values and check every setting."""
@@ -194,6 +105,8 @@ class Protocol:
             ),
             ("split_seed", self.split_seed >= 0, ">= 0"),
             ("equivalence_margin", 0 <= self.equivalence_margin < 1, "between 0 and 1"),
+            ("patience", 0 <= self.patience <= 1000, "0 … 1000"),
+            ("answer_tokens", 1 <= self.answer_tokens <= 2048, "1 … 2048"),
         ]
         for name, good, wanted in rules:
             check(condition=good, name=f"protocol.{name}", got=getattr(self, name), wanted=wanted)
@@ -201,9 +114,12 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Gates:
-    """Requirements the verdict is held against; None means no requirement."""
+    """Requirements the verdict is held against; None means no requirement.
 
-    metric: str = "accuracy"
+    `metric` decides; left empty it is the task's first.
+    """
+
+    metric: str = ""
     metric_min: float | None = None
     train_minutes_max: float | None = None
     peak_memory_gb_max: float | None = None
@@ -213,7 +129,7 @@ class Gates:
         """Check every gate."""
         check_types(self, "gates")
         check(
-            condition=self.metric in METRICS,
+            condition=not self.metric or self.metric in METRICS,
             name="gates.metric",
             got=self.metric,
             wanted=" | ".join(METRICS),
@@ -247,17 +163,17 @@ class Prices:
         )
 
 
-DEFAULT_ARMS = (Arm("kasa"), Arm("lora"), Arm("frozen_head"), Arm("tfidf"))
-
-
 @dataclass(frozen=True)
 class Study:
-    """One PoC: base model, data, arms, protocol, gates and prices."""
+    """One PoC: base model, data, arms, protocol, gates and prices.
+
+    Without `arms` it has the task's usual ones.
+    """
 
     title: str
     model: str
     data: DataSpec
-    arms: tuple[Arm, ...] = DEFAULT_ARMS
+    arms: tuple[Arm, ...] = ()
     protocol: Protocol = field(default_factory=Protocol)
     gates: Gates = field(default_factory=Gates)
     prices: Prices = field(default_factory=Prices)
@@ -265,13 +181,53 @@ class Study:
     def __post_init__(self) -> None:
         """Check that there are arms and that no two are the same."""
         check_types(self, "")
-        object.__setattr__(self, "arms", tuple(self.arms))
-        check(condition=bool(self.arms), name="arms", got=[], wanted="at least one [[arms]]")
+        object.__setattr__(self, "arms", tuple(self.arms) or default_arms(self.task))
         different = _all_differ(self.arms)
         slugs = [arm.slug for arm in self.arms]
         check(condition=different, name="arms", got=slugs, wanted="arms that differ")
         check(condition=bool(self.title.strip()), name="title", got=self.title, wanted="some text")
         check(condition=bool(self.model.strip()), name="model", got=self.model, wanted="a model")
+        budget = len(self.protocol.learning_rates)
+        for arm in self.arms:
+            check(
+                condition=len(arm.learning_rates) in {0, budget},
+                name="arms.learning_rates",
+                got=arm.learning_rates,
+                wanted=f"{budget}, as many as protocol.learning_rates",
+            )
+
+    @property
+    def task(self) -> str:
+        """What the rows ask for; classification while no columns are chosen."""
+        return self.data.task or "classification"
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The task's metrics, the one that decides first."""
+        return tuple(sorted(metrics_of(self.task), key=lambda metric: metric != self.gates.metric))
+
+    @property
+    def metric(self) -> str:
+        """The metric that decides: the gates', or the task's first."""
+        return self.metrics[0]
+
+    def learning_rates(self, arm: Arm) -> tuple[float, ...]:
+        """Return the rates that an arm tries: its own, or the study's times its method's factor."""
+        factor = arm.facts.rate_factor
+        scaled = (float(f"{rate * factor:.6g}") for rate in self.protocol.learning_rates)
+        return arm.learning_rates or tuple(scaled)
+
+    def check_task(self) -> None:
+        """Raise `StudyError` for an arm or a metric that this task does not have."""
+        for arm in self.arms:
+            if self.task not in METHODS[arm.method].tasks:
+                able = [name for name, method in METHODS.items() if self.task in method.tasks]
+                facts = {"method": arm.method, "task": self.task, "able": ", ".join(able)}
+                raise StudyError("method_not_for_task", **facts)
+        known = metrics_of(self.task)
+        wanted = " | ".join(known)
+        good = not self.gates.metric or self.gates.metric in known
+        check(condition=good, name="gates.metric", got=self.gates.metric, wanted=wanted)
 
     def arm_names(self) -> tuple[str, ...]:
         """Return a unique short name per arm, in order: kasa-r8, lora-r8, kasa-r8-2."""

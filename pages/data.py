@@ -7,7 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import drafts
 from app.components import next_step, page_header, show_error
-from app.data_columns import choose_columns, say_task
+from app.data_columns import choose_columns
 from app.data_panels import show_fit, show_reading, show_rows
 from app.data_problems import choose_fixes, show_problems
 from app.data_source import choose_file, choose_reading, read
@@ -19,7 +19,7 @@ from kasa.data.read import Table
 from kasa.data.split import PreparedRows, divide
 from kasa.dataspec import DataSpec, Reading
 from kasa.errors import KasaError
-from kasa.study import TRAINED_TASKS, Protocol, Study
+from kasa.study import Protocol, Study
 
 PREVIEW_ROWS = 8
 
@@ -117,9 +117,6 @@ def main() -> None:
         show_split(prepared, study.gates.metric_min, mask=spec.mask)
     except KasaError as error:
         show_error(error)
-        return
-    if spec.task not in TRAINED_TASKS:
-        say_task(spec)
         return
     save(study, spec, protocol, title)
 

@@ -24,6 +24,7 @@ from app.live_panel import live_runs
 from app.progress import signature
 from app.queue_panel import control_buttons, go_on, order_panel
 from app.requirements_form import requirements_form
+from kasa.data.rows import INPUTS, TARGETS
 from kasa.errors import KasaError
 from kasa.model.source import resolve_model
 from kasa.report.labels import arm_labels
@@ -37,12 +38,16 @@ UNFINISHED = {"failed", "cancelled", "lost"}
 
 def material(study: Study) -> str:
     """Return the base model, the data file and its columns in one line."""
+    columns: dict[str, list[str]] = {}
+    for role, column in study.data.roles():
+        columns.setdefault(role, []).append(column)
+    read = [name for role in INPUTS[study.task] for name in columns.get(role, ())]
     return t(
         "experiment.material",
         model=model_name(study.model),
         file=plain(Path(study.data.path).name),
-        text=plain(study.data.text),
-        label=plain(study.data.label),
+        text=plain(" + ".join(read)),
+        label=plain("".join(columns.get(TARGETS[study.task], ()))),
     )
 
 

@@ -11,8 +11,8 @@ from kasa.report.labels import arm_labels
 from kasa.report.sections import (
     MOST_EXAMPLES,
     arms_table,
+    examples_note,
     failure_sentences,
-    ordered_metrics,
     verdicts_table,
 )
 from kasa.verdict.evidence import Evidence
@@ -64,9 +64,8 @@ def show_confusion(evidence: Evidence) -> None:
 
 def show_examples(evidence: Evidence) -> None:
     st.subheader(t("report.section.examples"), anchor=False)
-    table, rows = evidence.disagreements, evidence.card.sizes["test"]
-    counts = {"count": text().number(len(table)), "rows": text().number(rows)}
-    st.markdown(t("report.examples_note", **counts))
+    table = evidence.disagreements
+    st.markdown(plain(examples_note(evidence, text())))
     if table.empty:
         return
     columns = {name: t(f"report.column.{name}") for name in ("row", "text", "label")}
@@ -89,15 +88,16 @@ def show_results(evidence: Evidence) -> None:
         st.subheader(t("report.section.gates"), anchor=False)
         show_gates(evidence)
         st.caption(plain(t("report.gates_note")))
-    metrics = ordered_metrics(evidence)
+    metrics = list(evidence.study.metrics)
     names = {name: t(f"metrics.{name}") for name in metrics}
     metric = choose(t("report.choose.metric"), metrics, names, "metric")
     show_arms(evidence, metric)
     left, right = st.columns(2)
     with left:
         show_tradeoff(evidence, metric)
-    with right:
-        show_confusion(evidence)
+    if any(summary.confusion for summary in evidence.summaries):
+        with right:
+            show_confusion(evidence)
     if len(evidence.summaries) > 1:
         show_examples(evidence)
     losses = plots.loss_curves(evidence, text())

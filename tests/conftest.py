@@ -7,9 +7,11 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 if TYPE_CHECKING:
@@ -87,12 +89,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty workspace folder that kasa uses in this test and its child processes."""
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return an empty workspace folder that kasa uses in this test and its child processes.
+
+    A dispatcher that is still at work there ends with the test, and its workers with it.
+    """
     folder = tmp_path / "workspace"
     folder.mkdir()
     monkeypatch.setenv("KASA_HOME", str(folder))
-    return folder
+    yield folder
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if str(folder) in child.cmdline():
+                for each in (child, *child.children(recursive=True)):
+                    each.kill()
 
 
 @pytest.fixture(scope="session")

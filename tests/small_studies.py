@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from kasa.arms import Arm
 from kasa.dataspec import DataSpec
 from kasa.runs.store import Store
-from kasa.study import Arm, Gates, Protocol, Study
+from kasa.study import Gates, Protocol, Study
 
 # Two threads per process wait for each other where the machine is shared: many times slower.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from sklearn.metrics import accuracy_score, f1_score
 
+from kasa.arms import METHODS
 from kasa.data.card import CardProblem, DatasetCard
 from kasa.data.split import PARTS
 from kasa.dataspec import DataSpec
@@ -43,7 +44,7 @@ def finished_run(
 ) -> FinishedRun:
     """Return a finished run whose metrics are scikit-learn's for these predictions."""
     method = arm.partition("-r")[0]
-    tuned = method in {"kasa", "lora"}
+    tuned = METHODS[method].kind != "baseline"
     curve = [{"step": step, "loss": 2.0 / (1 + step)} for step in range(5)]
     trials = [
         {

@@ -12,10 +12,11 @@ import pytest
 import torch
 from peft.tuners.lora.variants import KasaLinearVariant
 from torch import Tensor, nn
+from transformers import BertConfig
 
+from kasa.arms import Arm
 from kasa.errors import ModelError, TrainingError
 from kasa.spectral.removal import remove_smallest
-from kasa.study import Arm
 from kasa.tuning import adapters
 from kasa.tuning.adapters import ADAPTER, Expectation, adapt, guard, regulariser, target_modules
 from tests.tiny_models import small_runs, tiny_bert, tiny_gpt2
@@ -367,13 +368,36 @@ def test_targets_are_full_names_of_linear_layers() -> None:
     assert found == [*keys, "pooler.dense"]
 
 
+class Mixer(nn.Module):
+    """A base of an architecture that nobody lists, with layers under names of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = BertConfig()
+        self.config.model_type = "something-new"
+        self.mixers = nn.ModuleList([nn.Linear(32, 32) for _ in range(2)])
+
+
 def test_an_architecture_without_usual_targets_must_be_told() -> None:
-    base = tiny_bert()
-    base.config.model_type = "something-new"
+    base = Mixer()
     with pytest.raises(ModelError) as caught:
         target_modules(base, Arm("lora"))
     assert caught.value.code == "no_targets"
-    assert len(target_modules(base, Arm("lora", target_modules=("query",)))) == 2
+    assert caught.value.values["model_type"] == "something-new"
+    assert "q_proj, v_proj" in caught.value.values["wanted"]
+    arm = Arm("lora", target_modules=("mixers.0", "mixers.1"))
+    assert target_modules(base, arm) == ["mixers.0", "mixers.1"]
+
+
+@pytest.mark.parametrize("method", ["lora", "kasa", "dora", "ia3"])
+def test_an_architecture_that_peft_does_not_list_is_adapted_at_query_and_value(
+    method: str,
+) -> None:
+    listed, base = tiny_bert(), tiny_bert()
+    base.config.model_type = "something-new"
+    found = target_modules(base, Arm(method))
+    assert found == target_modules(listed, Arm("lora"))
+    assert {name.rpartition(".")[2] for name in found} == {"query", "value"}
 
 
 def test_a_plan_says_what_each_weight_loses() -> None:

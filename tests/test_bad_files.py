@@ -24,7 +24,7 @@ from kasa.data.read import Reading, read_table
 from kasa.errors import DataError
 from kasa.text import translator
 
-MAX_SECONDS = 5.0
+MAX_SECONDS = 60.0  # a guard against hanging, not a measurement
 MAX_GROWTH = 400_000_000
 RELAXED = settings(
     max_examples=100,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss
 
-from kasa.tuning.baselines import STRENGTHS, fit_probe, run_tfidf, vectorizer
-from kasa.tuning.metrics import preference, score
-from kasa.tuning.outcome import Part, Parts, cross_entropy, softmax
+from kasa.tuning.answers import class_answers, preference, softmax
+from kasa.tuning.baselines import run_tfidf, vectorizer
+from kasa.tuning.outcome import Part, Parts
+from kasa.tuning.probe import STRENGTHS, Probe
+from kasa.tuning.probe import fit_probe as fit_probe_of
 from tests.tiny_models import work_orders
 
 Rows = tuple[NDArray[np.float64], list[int]]
@@ -25,12 +29,31 @@ def noisy_rows(num_rows: int, seed: int, num_labels: int = 3, num_features: int 
     return x, labels.tolist()
 
 
+def part_of(labels: Sequence[int]) -> Part:
+    return Part(tuple(range(len(labels))), ("",) * len(labels), tuple(labels))
+
+
+def fit_probe(
+    train_x: NDArray[np.float64],
+    train_y: list[int],
+    val_x: NDArray[np.float64],
+    val_y: list[int],
+) -> Probe:
+    """Fit the probe on these features instead of a text's."""
+    train, validation = part_of(train_y), part_of(val_y)
+    parts = Parts(train, validation, validation, tuple("abcdefgh"[: max(train_y) + 1]))
+    found = {id(train): train_x, id(validation): val_x}
+    return fit_probe_of(lambda part: found[id(part)], parts)
+
+
 def test_the_probe_is_chosen_by_validation_alone() -> None:
     """Every strength refitted here; the training rows would choose another one."""
     (train_x, train_y), (val_x, val_y) = noisy_rows(30, 0), noisy_rows(90, 1)
     probe = fit_probe(train_x, train_y, val_x, val_y)
     fitted = [LogisticRegression(C=c, max_iter=5000).fit(train_x, train_y) for c in STRENGTHS]
-    losses = [log_loss(val_y, model.predict_proba(val_x)) for model in fitted]
+    # The least probability that the loss counts with is 1e-12: -log p is 27.6 at the most.
+    chances = [np.clip(model.predict_proba(val_x), 1e-12, None) for model in fitted]
+    losses = [-np.log(each[range(90), val_y]).mean() for each in chances]
     accuracies = [accuracy_score(val_y, model.predict(val_x)) for model in fitted]
     best = min(range(len(STRENGTHS)), key=lambda i: (-accuracies[i], losses[i]))
     on_train = [log_loss(train_y, model.predict_proba(train_x)) for model in fitted]
@@ -66,12 +89,15 @@ def test_the_head_gives_the_probes_probabilities(num_labels: int) -> None:
         noisy_rows(40, 1, num_labels),
     )
     probe = fit_probe(train_x, train_y, val_x, val_y)
-    weight, bias = probe.head(num_labels)
+    weight, bias = probe.head()
     assert (weight.shape, bias.shape) == ((num_labels, 12), (num_labels,))
     found = softmax(val_x @ weight.T + bias)
     np.testing.assert_allclose(found, probe.model.predict_proba(val_x), atol=1e-12)
     assert np.ptp(found[:, 0]) > 0.1
-    assert cross_entropy(val_x @ weight.T + bias, val_y) == pytest.approx(probe.validation["loss"])
+    answers = class_answers(part_of(val_y), probe.parts.labels, found)
+    assert answers.loss == pytest.approx(probe.validation["loss"])
+    exact = log_loss(val_y, found, labels=range(num_labels))
+    assert answers.loss == pytest.approx(exact)
 
 
 def test_a_label_that_validation_lacks_does_not_stop_the_probe() -> None:
@@ -82,7 +108,8 @@ def test_a_label_that_validation_lacks_does_not_stop_the_probe() -> None:
 
 
 def test_scores_are_scikit_learns_and_a_label_never_predicted_counts_as_zero() -> None:
-    assert score([0, 0, 1, 2], [0, 0, 1, 1]) == {
+    said = class_answers(part_of([0, 0, 1, 2]), ("a", "b", "c"), np.eye(3)[[0, 0, 1, 1]])
+    assert said.metrics == {
         "accuracy": 0.75,
         "macro_f1": pytest.approx((1 + 2 / 3 + 0) / 3),
     }
@@ -122,14 +149,12 @@ def test_japanese_texts_without_blanks_are_told_apart() -> None:
         return Part(tuple(range(len(texts))), tuple(texts), (0, 1) * (end - start))
 
     parts = Parts(part(0, 4), part(4, 6), part(6, 8), ("油漏れ", "扉"))
-    assert run_tfidf(parts).metrics(parts) == {"accuracy": 1.0, "macro_f1": 1.0}
+    assert run_tfidf(parts).answers.metrics == {"accuracy": 1.0, "macro_f1": 1.0}
 
 
 def test_the_outcome_of_tfidf_is_complete() -> None:
     parts = work_orders()
     outcome = run_tfidf(parts)
-    assert outcome.probabilities.shape == (24, 3)
-    np.testing.assert_allclose(outcome.probabilities.sum(1), 1.0)
     words = vectorizer(parts.train.texts).fit(parts.train.texts)
     assert outcome.num_trainable_params == 3 * len(words.vocabulary_) + 3
     assert outcome.num_total_params == outcome.num_trainable_params
@@ -137,12 +162,12 @@ def test_the_outcome_of_tfidf_is_complete() -> None:
     assert len(outcome.trials) == len(STRENGTHS)
     assert outcome.guard is None
     assert min(outcome.prepare_seconds, outcome.train_seconds, outcome.evaluate_seconds) > 0
-    assert outcome.metrics(parts)["accuracy"] >= 0.5  # chance is a third
-    table = outcome.predictions(parts)
+    assert outcome.answers.metrics["accuracy"] >= 0.5  # chance is a third
+    table = outcome.answers.table
     assert list(table.columns) == ["row", "label", "predicted", "confidence"]
     assert tuple(table["row"]) == parts.test.rows
     right = (table["label"] == table["predicted"]).mean()
-    assert right == pytest.approx(outcome.metrics(parts)["accuracy"])
+    assert right == pytest.approx(outcome.answers.metrics["accuracy"])
     assert table["confidence"].between(1 / 3, 1).all()
 
 
@@ -158,4 +183,6 @@ def test_tfidf_never_reads_the_test_words() -> None:
     before, after = run_tfidf(parts), run_tfidf(changed)
     assert after.num_total_params == before.num_total_params
     assert after.validation == before.validation
-    assert np.ptp(after.probabilities, axis=0).max() == 0  # no known word: the same answer for all
+    # No known word: the same answer for all.
+    assert after.answers.table["predicted"].nunique() == 1
+    assert after.answers.table["confidence"].nunique() == 1

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from kasa.arms import Arm
 from kasa.data.card import card_from_dict, dataset_card, prepare_study
 from kasa.data.read import read_table
 from kasa.data.split import prepare_rows
 from kasa.dataspec import DataSpec
 from kasa.errors import StudyError
 from kasa.runs.store import Store
-from kasa.study import Protocol, Study
+from kasa.study import Gates, Protocol, Study
 
 LABELS = ("leak", "noise", "heat")
 WORDS = ("pump", "motor", "valve", "belt", "hose", "panel", "shaft", "brake", "fan", "gear")
@@ -81,11 +82,22 @@ def test_a_started_study_keeps_its_card_and_its_changed_rows(
     assert "[phone]" in texts
 
 
-def test_a_task_that_runs_cannot_be_made_of_is_refused(tmp_path: Path, workspace: Path) -> None:
+@pytest.mark.parametrize(
+    ("arms", "gates", "code"),
+    [
+        ((Arm("tfidf"), Arm("zero_shot")), Gates(), "method_not_for_task"),
+        ((), Gates("accuracy"), "bad_setting"),
+    ],
+)
+def test_what_the_task_does_not_have_is_refused_before_a_run_is_made(
+    tmp_path: Path, workspace: Path, arms: tuple[Arm, ...], gates: Gates, code: str
+) -> None:
     store = Store()
     data = DataSpec(str(write(tmp_path)), "note", score="score")
-    study_id = store.create_study(Study("A", "embedded", data))
+    study_id = store.create_study(Study("A", "embedded", data, arms, gates=gates))
     with pytest.raises(StudyError) as caught:
         store.start_study(study_id)
-    assert caught.value.code == "task_not_trained"
+    assert caught.value.code == code
     assert store.runs(study_id) == []
+    store.update_study(study_id, Study("A", "embedded", data))
+    assert len(store.start_study(study_id)) == 4 * 3  # the task's usual methods, three seeds

@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from kasa import commands
 from kasa.__main__ import main, parser
+from kasa.arms import Arm
 from kasa.commands import CRITERION_NAMES, VERBS
 from kasa.data.check import check_file
 from kasa.dataspec import Reading
@@ -30,7 +31,7 @@ from kasa.model.source import resolve_model
 from kasa.model.weights import linear_weights, read_weight
 from kasa.runs.process import alive
 from kasa.runs.store import Store
-from kasa.study import Arm, Gates, Protocol, study_from_dict
+from kasa.study import Gates, Protocol, study_from_dict
 from kasa.text import translator
 from tests.known_answers import bert_tensors, write_model
 from tests.small_studies import ONE_THREAD, small_study

@@ -13,14 +13,13 @@ from kasa.errors import StudyError
 from kasa.runs.records import FinishedRun
 from kasa.verdict.compare import (
     Verdict,
-    _observed,
-    _tables,
     compare,
     decide,
     disagreements,
     metric_interval,
     summarise,
 )
+from kasa.verdict.resample import observed, tables
 from tests.study_runs import example_runs, finished_run
 
 YES_NO = ["yes", "no"]
@@ -114,10 +113,14 @@ def test_seed_variance_widens_the_interval() -> None:
 )
 def test_observed_metrics_are_scikit_learns(pairs: list[tuple[str, str]]) -> None:
     labels, predicted = [p[0] for p in pairs], [p[1] for p in pairs]
-    table = _tables([finished_run("lora-r8", 0, labels, predicted)])[0]
-    assert _observed(table, "accuracy")[0] == pytest.approx(accuracy_score(labels, predicted))
-    expected = f1_score(labels, predicted, average="macro", zero_division=0)
-    assert _observed(table, "macro_f1")[0] == pytest.approx(expected)
+    runs = [finished_run("lora-r8", 0, labels, predicted)]
+    expected = {
+        "accuracy": accuracy_score(labels, predicted),
+        "macro_f1": f1_score(labels, predicted, average="macro", zero_division=0),
+    }
+    for metric, value in expected.items():
+        (table,) = tables(metric, runs)
+        assert observed(table)[0] == pytest.approx(value)
 
 
 # -- degenerate cases ---------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 from kasa.study import Prices
 from kasa.verdict.compare import summarise
 from kasa.verdict.costs import run_cost, total_cost
-from kasa.verdict.measures import COSTS, METRICS, pareto_front
+from kasa.verdict.measures import COSTS, METRIC_MEASURES, pareto_front
 from tests.study_runs import example_runs
 
 
@@ -32,9 +32,9 @@ def test_measures_read_the_summary() -> None:
         "num_trainable_params": 76_000,
         "money": 46,
     }
-    assert METRICS["accuracy"].value(arm, Prices()) == pytest.approx(0.9)
+    assert METRIC_MEASURES["accuracy"].value(arm, Prices()) == pytest.approx(0.9)
     assert {measure.direction for measure in COSTS.values()} == {"lower"}
-    assert {measure.direction for measure in METRICS.values()} == {"higher"}
+    assert {measure.direction for measure in METRIC_MEASURES.values()} == {"higher"}
 
 
 @pytest.mark.parametrize(

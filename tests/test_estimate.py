@@ -11,14 +11,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from kasa.arms import Arm
 from kasa.dataspec import DataSpec
 from kasa.jobs import estimate as estimate_job
 from kasa.model.source import ModelSource
 from kasa.runs.job import Job, JobCancelled, read_events
-from kasa.study import Arm, Gates, Prices, Protocol, Study
+from kasa.study import Gates, Prices, Protocol, Study
+from kasa.tuning.answers import Answers
 from kasa.tuning.estimate import Estimate, extrapolate, probe_key
-from kasa.tuning.tasks import Classifier
-from kasa.tuning.train import Tuning
+from kasa.tuning.heads import HeadTask
+from kasa.tuning.outcome import Part
 from tests.tiny_models import CREWS, WORK_ORDERS, run_folder, small_runs, write_tiny_bert
 
 ARMS = (Arm("kasa", rank=4), Arm("lora", rank=4), Arm("frozen_head"), Arm("tfidf"))
@@ -35,7 +37,7 @@ MEASURED: dict[str, Any] = {
     "rows": {"train": 100, "validation": 40, "test": 50},
     "startup_seconds": 8.0,
     "base_seconds": 3.0,
-    "embed_seconds_per_row": 0.01,
+    "answer_seconds_per_row": 0.01,
     "arms": {
         "kasa-r4": {"prepare_seconds": 2.0, "step_seconds": 0.1, "peak_memory_bytes": 900},
         "lora-r4": {"prepare_seconds": 0.5, "step_seconds": 0.08, "peak_memory_bytes": 800},
@@ -88,6 +90,7 @@ SAME = [
     changed(learning_rates=(0.5,)),
     changed(profile="thorough"),
     changed(equivalence_margin=0.2),
+    changed(patience=3),
     replace(STUDY, title="Another title"),
     replace(STUDY, gates=Gates(metric_min=0.5)),
     replace(STUDY, prices=Prices("EUR", 1.0)),
@@ -101,6 +104,9 @@ OTHER = [
     replace(STUDY, data=replace(STUDY.data, sha256="def")),
     replace(STUDY, data=replace(STUDY.data, text="note")),
     replace(STUDY, data=replace(STUDY.data, path="other.csv", sha256=None)),
+    replace(STUDY, arms=(replace(ARMS[0], diagonal=False, beta=0.0, gamma=0.0), *ARMS[1:])),
+    changed(class_weights=True),
+    changed(answer_tokens=8),
     changed(batch_size=8),
     changed(max_length=64),
     changed(split_seed=1),
@@ -174,7 +180,7 @@ def test_a_probe_measures_every_arm(
         )
         assert set(figures) == keys | {"peak_memory_bytes"}
         assert min(figures.values()) > 0
-    assert measured["base_seconds"] > measured["embed_seconds_per_row"] > 0
+    assert measured["base_seconds"] > measured["answer_seconds_per_row"] > 0
     assert measured["startup_seconds"] > 0
     peaks = [measured["arms"][name]["peak_memory_bytes"] for name in ("tfidf", "frozen_head")]
     assert peaks == sorted(peaks)  # the smallest are measured first
@@ -193,12 +199,12 @@ def test_validation_between_epochs_is_no_part_of_a_step(
 ) -> None:
     """Few rows make one step an epoch; validation is made slow here, so that it would show."""
 
-    def slow(self: Tuning, model: Classifier) -> dict[str, float]:
+    def slow(self: HeadTask, model: Any, part: Part) -> Answers:
         time.sleep(0.6)
-        return validate(self, model)
+        return answer(self, model, part)
 
-    validate = Tuning.validate
-    monkeypatch.setattr(Tuning, "validate", slow)
+    answer = HeadTask.answer
+    monkeypatch.setattr(HeadTask, "answer", slow)
     by_crew = rows.groupby("crew")
     pieces = [by_crew.head(4).assign(part="train"), by_crew.tail(8).assign(part="test")]
     pieces.insert(1, by_crew.nth(slice(4, 12)).assign(part="validation"))

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from kasa.arms import Arm
 from kasa.dataspec import DataSpec
 from kasa.errors import TrainingError
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels
-from kasa.study import Arm, Protocol
+from kasa.study import Protocol
 from kasa.text import Translator, translator
 from kasa.verdict.evidence import evidence_to_dict, pairs, split_conditions
 from tests.study_runs import (
@@ -172,7 +173,7 @@ def test_labels_tell_arms_apart(lang: str) -> None:
     labels = arm_labels(example_study(arms=arms), translator(lang))
     assert len(set(labels.values())) == len(arms)
     assert labels["kasa-r16"] == "KaSA (r=16)"
-    assert "0" in labels["kasa-r8-2"].partition("[")[2]
+    assert "0" in labels["kasa-r8-cut0"].partition("[")[2]
 
 
 @pytest.mark.parametrize("mask", [True, False])

@@ -19,6 +19,7 @@ import torch
 from kasa.tuning import measure
 from kasa.tuning.measure import (
     PACKAGES,
+    EnergyMeter,
     Precision,
     choose_precision,
     conditions,
@@ -130,7 +131,38 @@ def test_bf16_must_be_clearly_faster(
 ) -> None:
     seconds = iter([1.0, fast])
     monkeypatch.setattr(measure, "_best_seconds", lambda _work: next(seconds))
-    assert choose_precision(kept) == Precision(name, round(1 / fast, 2))
+    flops = 2 * 512 * 1024 * 1024 / min(1.0, fast if name == "bf16" else 1.0)
+    assert choose_precision(kept) == Precision(name, round(1 / fast, 2), flops)
+    assert choose_precision(kept).matmul_flops == flops  # from the file, as from the measurement
+
+
+def counter(folder: Path, energy: int | str, largest: int = 1_000_000_000) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "energy_uj").write_text(str(energy), "ascii")
+    (folder / "max_energy_range_uj").write_text(str(largest), "ascii")
+
+
+def test_energy_is_summed_over_packages_and_counters_that_turned_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "POWERCAP", tmp_path)
+    counter(tmp_path / "intel-rapl:0", 10_000_000)
+    counter(tmp_path / "intel-rapl:1", 990_000_000)
+    counter(tmp_path / "intel-rapl:0:0", 0)  # a part of package 0, counted there already
+    meter = EnergyMeter()
+    counter(tmp_path / "intel-rapl:0", 15_000_000)
+    counter(tmp_path / "intel-rapl:1", 2_000_000)
+    counter(tmp_path / "intel-rapl:0:0", 4_000_000)
+    assert meter.joules() == pytest.approx(5 + 12)
+
+
+def test_energy_that_nobody_reports_is_not_zero(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "POWERCAP", tmp_path)
+    assert EnergyMeter().joules() is None
+    counter(tmp_path / "intel-rapl:0", "secret")
+    assert EnergyMeter().joules() is None
 
 
 def test_conditions_name_versions_machine_commit_and_times() -> None:

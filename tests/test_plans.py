@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kasa.arms import Arm
 from kasa.dataspec import DataSpec
 from kasa.spectral.plans import adapted, plan_totals, scaled, with_planned, within
 from kasa.spectral.spectrum import Spectrum
 from kasa.spectral.truncation import CRITERIA, propose
-from kasa.study import Arm, Study, study_from_dict
+from kasa.study import Study, study_from_dict
 
 
 def spectrum(module: str, values: list[float]) -> Spectrum:

@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from kasa.arms import METHODS
 from kasa.report import plots
-from kasa.report.palette import METHOD_COLORS
+from kasa.report.palette import METHOD_COLORS, OTHER_METHODS, arm_colors, method_symbol
 from kasa.study import Prices
 from kasa.text import Translator, translator
+from kasa.verdict.compare import MetricSummary
 from kasa.verdict.evidence import Evidence
-from kasa.verdict.measures import COSTS, METRICS
+from kasa.verdict.measures import COSTS
 from tests.study_runs import example_evidence, example_runs, example_study, finished_run
 
 TEXTS = [translator("en"), translator("ja")]
@@ -19,8 +21,8 @@ EN = translator("en")
 
 
 def all_charts(text: Translator, evidence: Evidence = EVIDENCE) -> list[plots.Chart]:
-    charts = [plots.metric_dots(evidence, text, metric) for metric in METRICS]
-    charts += [plots.differences(evidence, text, metric) for metric in METRICS]
+    charts = [plots.metric_dots(evidence, text, metric) for metric in evidence.study.metrics]
+    charts += [plots.differences(evidence, text, metric) for metric in evidence.study.metrics]
     charts += [plots.tradeoff(evidence, text, "accuracy", cost) for cost in COSTS]
     charts += [plots.confusion(evidence, text, arm.arm) for arm in evidence.summaries]
     losses = plots.loss_curves(evidence, text)
@@ -126,3 +128,23 @@ def test_long_labels_are_cut_and_many_classes_fit() -> None:
     figure = plots.confusion(evidence, EN, "lora-r8").figure
     assert max(map(len, figure.layout.yaxis.ticktext)) <= 16
     assert figure.layout.height <= 1600
+
+
+def test_every_method_is_told_apart_by_colour_or_marker() -> None:
+    looks = {name: (arm_colors([name], [name])[name], method_symbol(name)) for name in METHODS}
+    assert len(set(looks.values())) == len(METHODS)
+    assert set(OTHER_METHODS) | set(METHOD_COLORS) == set(METHODS)
+
+
+def test_a_correlation_stands_on_an_axis_of_numbers_and_a_share_on_one_of_per_cent() -> None:
+    def summary(metric: str, values: tuple[float, ...]) -> Evidence:
+        found = MetricSummary(values, sum(values) / len(values), min(values), max(values))
+        arms = tuple(replace(arm, metrics={metric: found}) for arm in EVIDENCE.summaries)
+        return replace(EVIDENCE, summaries=arms)
+
+    score = plots._share_axis(summary("pearson", (-0.9, 0.2)), "pearson")
+    assert score["tickformat"] == ".2f"
+    assert score["range"][0] == pytest.approx(-1.01)
+    share = plots._share_axis(summary("chrf", (0.0, 0.2)), "chrf")
+    assert share["tickformat"] == ".0%"
+    assert share["range"][0] == -0.01

@@ -15,13 +15,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from kasa.arms import Arm
 from kasa.dataspec import DataSpec
 from kasa.errors import DataError, KasaError, StoreError, TrainingError
 from kasa.runs.files import read_json, write_json
 from kasa.runs.job import Job
 from kasa.runs.records import FinishedRun, RunRecord
 from kasa.runs.store import Store
-from kasa.study import Arm, Gates, Prices, Protocol, Study, load_study
+from kasa.study import Gates, Prices, Protocol, Study, load_study
 from tests.result_files import draft, finish, write_result
 from tests.study_runs import finished_run
 

@@ -12,14 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kasa.arms import METHODS, Arm, default_arms
 from kasa.dataspec import DataSpec
 from kasa.errors import StudyError
+from kasa.metrics import METRICS
 from kasa.study import (
-    DEFAULT_ARMS,
-    METHODS,
-    METRICS,
     PROFILES,
-    Arm,
     Gates,
     Prices,
     Protocol,
@@ -49,16 +47,32 @@ def refused(record: dict[str, Any]) -> StudyError:
 words = st.text(min_size=1, max_size=20).filter(str.strip)
 shares = st.floats(0.01, 0.44)
 above_zero = st.floats(1e-6, 1e6)
-arms = st.builds(
-    Arm,
-    method=st.sampled_from(METHODS),
-    rank=st.integers(1, 1024),
-    alpha=st.none() | above_zero | st.integers(1, 4096),
-    removed_components=st.none() | st.integers(0, 4096),
-    beta=st.floats(0, 10),
-    gamma=st.floats(0, 10),
-    target_modules=st.lists(words, max_size=3).map(tuple),
+configs = st.dictionaries(st.sampled_from(["r", "alpha", "rank"]), st.integers(1, 64)).map(
+    lambda settings: {"peft_type": "LOHA"} | settings
 )
+
+
+@st.composite
+def an_arm(draw: st.DrawFn) -> Arm:
+    """Return an arm of any method with any settings that go together."""
+    method = draw(st.sampled_from(list(METHODS)))
+    diagonal = draw(st.booleans())
+    return Arm(
+        method,
+        rank=draw(st.integers(1, 1024)),
+        alpha=draw(st.none() | above_zero | st.integers(1, 4096)),
+        removed_components=draw(st.none() | st.integers(0, 4096)),
+        beta=draw(st.floats(0, 10)) if diagonal else 0,
+        gamma=draw(st.floats(0, 10)) if diagonal else 0,
+        target_modules=tuple(draw(st.lists(words, max_size=3))),
+        plan=draw(st.none() | st.dictionaries(words, st.integers(0, 99), max_size=3)),
+        plan_name=draw(st.none() | words),
+        diagonal=diagonal,
+        config=draw(configs) if method == "peft" else None,
+    )
+
+
+arms = an_arm()
 protocols = st.builds(
     Protocol,
     profile=st.sampled_from(list(PROFILES)),
@@ -71,10 +85,13 @@ protocols = st.builds(
     test_fraction=shares,
     split_seed=st.integers(0, 2**40),
     equivalence_margin=st.floats(0, 0.99),
+    patience=st.integers(0, 1000),
+    class_weights=st.booleans(),
+    answer_tokens=st.integers(1, 2048),
 )
 gates = st.builds(
     Gates,
-    metric=st.sampled_from(METRICS),
+    metric=st.sampled_from(["", *METRICS]),
     metric_min=st.none() | st.floats(0.01, 1),
     train_minutes_max=st.none() | above_zero,
     peak_memory_gb_max=st.none() | above_zero,
@@ -114,8 +131,8 @@ def test_every_arm_has_a_name_of_its_own(study: Study) -> None:
 
 
 def test_names_of_arms() -> None:
-    removing = tuple(Arm("kasa", removed_components=count) for count in (0, 4))
-    arms = (Arm("kasa"), *removing, Arm("kasa", 16), Arm("lora"), Arm("tfidf"))
+    weighted = tuple(Arm("kasa", beta=weight) for weight in (0.5, 0.25))
+    arms = (Arm("kasa"), *weighted, Arm("kasa", 16), Arm("lora"), Arm("tfidf"))
     study = study_from_dict(LEAST)
     assert replace(study, arms=arms).arm_names() == (
         "kasa-r8",
@@ -130,7 +147,7 @@ def test_names_of_arms() -> None:
 def test_what_a_short_file_leaves_to_the_defaults() -> None:
     study = study_from_dict(LEAST)
     assert study.model == "embedded"
-    assert study.arms == DEFAULT_ARMS
+    assert study.arms == default_arms("classification")
     assert [arm.method for arm in study.arms] == ["kasa", "lora", "frozen_head", "tfidf"]
     assert study.protocol.profile == "standard"
     assert (study.gates, study.prices) == (Gates(), Prices("JPY", 350.0))
@@ -140,6 +157,10 @@ def test_what_a_short_file_leaves_to_the_defaults() -> None:
     assert Arm("kasa", 4, alpha=3, removed_components=0).scale_alpha == 3.0
     assert Arm("kasa", 4, removed_components=0).components_to_remove == 0
     assert [arm.tuned for arm in study.arms] == [True, True, False, False]
+
+
+def test_an_empty_list_of_arms_is_the_tasks_usual_ones() -> None:
+    assert study_from_dict(LEAST | {"arms": []}).arms == default_arms("classification")
 
 
 @pytest.mark.parametrize("profile", list(PROFILES))
@@ -166,10 +187,9 @@ ARM = {"method": "kasa"}
 WRONG: list[tuple[str, object]] = [
     ("title", ""),
     ("title", " \n"),
-    ("arms", []),
     ("arms", [ARM, ARM]),
     ("arms", ["kasa"]),
-    ("arms.method", "dora"),
+    ("arms.method", "lokr"),
     ("arms.method", ["kasa"]),
     ("arms.rank", 0),
     ("arms.rank", 1025),
@@ -185,6 +205,24 @@ WRONG: list[tuple[str, object]] = [
     ("arms.beta", -1e-9),
     ("arms.gamma", NAN),
     ("arms.gamma", "0"),
+    ("arms.diagonal", False),  # beta and gamma weigh what is not there
+    ("arms.diagonal", 1),
+    ("arms.config", {"peft_type": "LOHA"}),  # method "kasa" has settings of its own
+    ("arms.config", "LOHA"),
+    ("arms.plan", {"query": -1}),
+    ("arms.plan", {"query": 1.5}),
+    ("arms.plan", ["query"]),
+    ("arms.learning_rates", [0, 0.1, 0.2]),
+    ("arms.learning_rates", [0.1, 0.1, 0.2]),
+    ("arms.learning_rates", [0.1]),  # the study's grid has three
+    ("arms.learning_rates", ["0.1"]),
+    ("protocol.patience", -1),
+    ("protocol.patience", 1001),
+    ("protocol.patience", True),
+    ("protocol.class_weights", 1),
+    ("protocol.class_weights", "yes"),
+    ("protocol.answer_tokens", 0),
+    ("protocol.answer_tokens", 2049),
     ("protocol", 3),
     ("protocol.profile", "fast"),
     ("protocol.profile", 3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,11 @@ from transformers import AutoModel
 
 from kasa.errors import ModelError
 from kasa.model.source import ModelSource, resolve_model
-from kasa.tuning.tasks import (
-    Classifier,
-    Reader,
-    embeddings_of,
-    load_encoder,
-    load_reader,
-    logits_of,
-    pad_batch,
-    pool,
-    tokenise,
-)
+from kasa.study import Protocol
+from kasa.tuning import heads
+from kasa.tuning.heads import HeadKind, HeadModel, HeadTask, pool
+from kasa.tuning.outcome import Part, Parts
+from kasa.tuning.reader import load_encoder, load_reader
 from tests.known_answers import BERT_CONFIG, bert_tensors, write_model
 from tests.tiny_models import tiny_bert, tiny_gpt2, word_tokenizer, write_tiny_bert
 
@@ -49,15 +44,26 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
     return write_tiny_bert(tmp_path_factory.mktemp("model"), TEXTS)
 
 
-@pytest.fixture(scope="module")
-def reader(source: ModelSource) -> Reader:
-    return load_reader(source, 128)
+def part_of(texts: Sequence[str], labels: Sequence[int] | None = None) -> Part:
+    return Part(tuple(range(len(texts))), tuple(texts), tuple(labels or [0] * len(texts)))
+
+
+def task_of(source: ModelSource, max_length: int = 128) -> HeadTask:
+    """Return the task of telling `TEXTS` apart as three classes."""
+    part = part_of(TEXTS)
+    parts = Parts(part, part, part, ("a", "b", "c"))
+    return HeadTask(source, parts, Protocol("quick", max_length=max_length))
 
 
 @pytest.fixture(scope="module")
-def classifier(source: ModelSource) -> Classifier:
+def task(source: ModelSource) -> HeadTask:
+    return task_of(source)
+
+
+@pytest.fixture(scope="module")
+def model(task: HeadTask) -> HeadModel:
     torch.manual_seed(1)
-    return Classifier(load_encoder(source), "mean", 3)
+    return task.model()
 
 
 @pytest.mark.parametrize(
@@ -86,74 +92,76 @@ def test_an_unknown_pooling_is_refused() -> None:
 
 
 def test_the_head_is_linear_in_the_pooled_state_and_the_loss_is_cross_entropy() -> None:
-    model = Classifier(tiny_bert(), "mean", 3)
+    model = HeadModel(tiny_bert(), "mean", HeadKind("classification", 3))
     weight = np.random.default_rng(0).standard_normal((3, 32))
     model.set_head(weight, np.array([0.5, -0.5, 1.0]))
     tokens, mask = torch.randint(0, 60, (4, 6)), torch.ones(4, 6, dtype=torch.long)
     labels = torch.tensor([0, 2, 1, 1])
-    answer = model(tokens, mask, labels)
+    answer = model(input_ids=tokens, attention_mask=mask, labels=labels)
     states = tiny_bert()(input_ids=tokens).last_hidden_state.mean(1).detach().numpy()
     logits = states @ weight.T + np.array([0.5, -0.5, 1.0])
     np.testing.assert_allclose(answer["logits"].detach(), logits, rtol=1e-4, atol=1e-4)
     exact = np.log(np.exp(logits).sum(1)) - logits[np.arange(4), labels]
     assert answer["loss"].item() == pytest.approx(exact.mean(), rel=1e-4)
-    assert set(model(tokens, mask)) == {"logits"}
+    assert set(model(input_ids=tokens, attention_mask=mask)) == {"logits"}
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max", "last"])
 def test_neither_batch_nor_padding_nor_order_changes_a_logit(
-    classifier: Classifier, reader: Reader, pooling: str
+    task: HeadTask, model: HeadModel, pooling: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = Classifier(classifier.encoder, pooling, 3)
+    pooled = HeadModel(model.base, pooling, model.kind)
     alone = []
     with torch.no_grad():
         for text in TEXTS:
-            tokens = reader.tokenizer(text, return_tensors="pt")
-            alone.append(model(tokens["input_ids"], tokens["attention_mask"])["logits"][0].numpy())
-    rows = tokenise(reader, TEXTS, [0] * len(TEXTS))
+            tokens = task.reader.tokenizer(text, return_tensors="pt")
+            found = pooled(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
+            alone.append(found["logits"][0].numpy())
     for size in (1, 2, 64):
-        found = logits_of(model, reader, rows, size)
+        monkeypatch.setattr(heads, "EVALUATE_BATCH", size)
+        found = task.figures(pooled, part_of(TEXTS))
         np.testing.assert_allclose(found, np.stack(alone), rtol=1e-4, atol=1e-5)
     order = [3, 0, 4, 2, 1]
-    turned = logits_of(model, reader, rows.select(order), 2)
+    monkeypatch.setattr(heads, "EVALUATE_BATCH", 2)
+    turned = task.figures(pooled, part_of([TEXTS[i] for i in order]))
     np.testing.assert_allclose(turned, np.stack(alone)[order], rtol=1e-4, atol=1e-5)
     assert np.ptp(found, axis=0).min() > 1e-3  # the texts do differ
 
 
-def test_embeddings_are_what_the_head_sees(classifier: Classifier, reader: Reader) -> None:
-    rows = tokenise(reader, TEXTS, [0] * len(TEXTS))
-    states = embeddings_of(classifier, reader, rows, 2)
-    weight, bias = (value.detach().numpy() for value in classifier.head.parameters())
-    logits = logits_of(classifier, reader, rows, 64)
+def test_features_are_what_the_head_sees(task: HeadTask, model: HeadModel) -> None:
+    states = task.features(model, part_of(TEXTS))
+    weight, bias = (value.detach().numpy() for value in model.head.parameters())
+    logits = task.figures(model, part_of(TEXTS))
     np.testing.assert_allclose(states @ weight.T + bias, logits, rtol=1e-4, atol=1e-5)
     assert states.dtype == np.float32
 
 
-def test_measuring_does_not_train_drop_out(source: ModelSource, reader: Reader) -> None:
-    encoder = tiny_bert(vocab_size=len(reader.tokenizer), hidden_dropout_prob=0.5)
-    model = Classifier(encoder, "mean", 3).train()
-    rows = tokenise(reader, TEXTS, [0] * len(TEXTS))
-    assert np.array_equal(logits_of(model, reader, rows, 2), logits_of(model, reader, rows, 2))
+def test_measuring_does_not_train_drop_out(task: HeadTask) -> None:
+    base = tiny_bert(vocab_size=len(task.reader.tokenizer), hidden_dropout_prob=0.5)
+    model = HeadModel(base, "mean", task.kind).train()
+    part = part_of(TEXTS)
+    assert np.array_equal(task.figures(model, part), task.figures(model, part))
 
 
 def test_long_rows_are_cut_and_short_ones_are_not(source: ModelSource) -> None:
-    reader = load_reader(source, 8)
-    rows = tokenise(reader, TEXTS, [4, 3, 2, 1, 0])
-    whole = tokenise(load_reader(source, 64), TEXTS, [0] * len(TEXTS))
-    assert [len(ids) for ids in rows["input_ids"]] == [4, 8, 3, 8, 3]
-    assert [len(ids) for ids in whole["input_ids"]] == [4, 18, 3, 12, 3]
+    task = task_of(source, 8)
+    rows = task.tokenise(part_of(TEXTS, [4, 3, 2, 1, 0]))
+    whole = task_of(source, 64).tokenise(part_of(TEXTS))
+    assert [len(ids) for (ids,) in rows["input_ids"]] == rows["length"] == [4, 8, 3, 8, 3]
+    assert [len(ids) for (ids,) in whole["input_ids"]] == whole["length"] == [4, 18, 3, 12, 3]
     # The first words stay, and the row still ends as the model learned it: with [SEP].
-    assert rows["input_ids"][1] == [*whole["input_ids"][1][:7], reader.tokenizer.sep_token_id]
-    assert rows["attention_mask"][1] == [1] * 8
+    (cut,), (long,) = rows["input_ids"][1], whole["input_ids"][1]
+    assert cut == [*long[:7], task.reader.tokenizer.sep_token_id]
+    assert task.collate([rows[1]])["attention_mask"].tolist() == [[1] * 8]
     assert rows["labels"] == [4, 3, 2, 1, 0]
 
 
-def test_a_batch_is_padded_on_the_right_to_its_longest_row(reader: Reader) -> None:
-    rows = tokenise(reader, TEXTS[:3], [1, 0, 2])
-    batch = pad_batch(reader, [rows[0], rows[2]])
+def test_a_batch_is_padded_on_the_right_to_its_longest_row(task: HeadTask) -> None:
+    rows = task.tokenise(part_of(TEXTS[:3], [1, 0, 2]))
+    batch = task.collate([rows[0], rows[2]])
     assert batch["input_ids"].shape == (2, 4)
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
-    assert batch["input_ids"][1, 3] == reader.tokenizer.pad_token_id
+    assert batch["input_ids"][1, 3] == task.reader.tokenizer.pad_token_id
     assert batch["labels"].tolist() == [1, 2]
 
 
@@ -194,14 +202,16 @@ def test_a_decoder_is_read_at_its_last_token(tmp_path: Path) -> None:
     assert reader.tokenizer.padding_side == "right"
 
 
-def test_a_real_causal_model_can_be_read(shared_models: Path) -> None:
-    source = resolve_model(str(shared_models / "stories260K"))
-    reader = load_reader(source, 32)
-    assert reader.pooling == "last"
-    rows = tokenise(reader, TEXTS, [0] * len(TEXTS))
-    model = Classifier(load_encoder(source), reader.pooling, 2)
-    together = logits_of(model, reader, rows, 8)
-    np.testing.assert_allclose(together, logits_of(model, reader, rows, 1), rtol=1e-4, atol=1e-5)
+def test_a_real_causal_model_can_be_read(
+    shared_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = task_of(resolve_model(str(shared_models / "stories260K")), 32)
+    assert task.reader.pooling == "last"
+    model = task.model()
+    together = task.figures(model, part_of(TEXTS))
+    monkeypatch.setattr(heads, "EVALUATE_BATCH", 1)
+    alone = task.figures(model, part_of(TEXTS))
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_the_base_is_loaded_in_fp32_whatever_its_file_holds(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ FILE = re.compile(r".*\.(json|toml|csv|html|css|js|npz|jsonl|txt|safetensors|db)
 JAPANESE = re.compile("[぀-ヿ㐀-鿿]")
 # Names, symbols and units that a Japanese page shows as they are.
 AS_THEY_ARE = re.compile(
-    r"KaSA|LoRA|TF-IDF|Python|OS|GPU|JSON( Lines)?|Parquet|UTF-\d+|EUC-JP|ISO-2022-JP|JIS"
+    r"KaSA|(rs|Ada)?LoRA|DoRA|PiSSA|VeRA|\(IA\)³|PEFT|chrF|TF-IDF|Python|OS|GPU"
+    r"|JSON( Lines)?|Parquet|UTF-\d+|EUC-JP|ISO-2022-JP|JIS"
     r"|Gavish–Donoho|Marchenko–Pastur|alpha|beta|gamma|r(?==)"
 )
 SPEAKERS = ("t", "text", "speak", "say", "_tell")

@@ -6,6 +6,7 @@ import copy
 import gc
 import json
 import math
+import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,20 +16,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from kasa.arms import Arm
 from kasa.errors import TrainingError
 from kasa.model.source import ModelSource, resolve_model
 from kasa.runs.job import JobCancelled
-from kasa.study import Arm, Protocol
-from kasa.tuning import adapters, train
+from kasa.study import Protocol
+from kasa.tuning import adapters, heads, train
 from kasa.tuning.adapters import ADAPTER
-from kasa.tuning.metrics import preference
-from kasa.tuning.outcome import Outcome, Part, Parts, cross_entropy, softmax
-from kasa.tuning.tasks import Classifier, load_encoder, logits_of, pad_batch
-from kasa.tuning.train import Tuning, prepare, run_frozen_head, run_tuned
+from kasa.tuning.answers import Answers, class_answers, preference, softmax
+from kasa.tuning.heads import HeadModel, HeadTask
+from kasa.tuning.outcome import Outcome, Part, Parts
+from kasa.tuning.reader import load_encoder
+from kasa.tuning.tasks import task_for
+from kasa.tuning.train import Tuning, run_frozen_head
 from tests.tiny_models import (
     all_texts,
     relabelled,
@@ -84,6 +87,24 @@ def tiny(
     return Done(arm, TINY, run_tuned(source, parts, TINY, arm, 0, folder), folder)
 
 
+def run_tuned(
+    source: ModelSource,
+    parts: Parts,
+    protocol: Protocol,
+    arm: Arm,
+    seed: int,
+    folder: Path,
+    report: train.Report = train.silent,
+) -> Outcome:
+    """Run an arm over the study's own learning rates."""
+    rates = protocol.learning_rates
+    return train.run_tuned(source, parts, protocol, arm, rates, seed, folder, report)
+
+
+def same_answers(one: Outcome, other: Outcome) -> bool:
+    return one.answers.table.equals(other.answers.table)
+
+
 def timeless(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the trials without their seconds, which differ from run to run."""
     return [{k: v for k, v in t.items() if not k.endswith("_seconds")} for t in trials]
@@ -92,9 +113,20 @@ def timeless(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def tuning_of(
     source: ModelSource, parts: Parts, protocol: Protocol, arm: Arm, folder: Path
 ) -> Tuning:
-    ready, _ = prepare(source, parts, protocol)
+    task = task_for(source, parts, protocol)
+    task.prepare()
     precision = train.choose_precision(train.precision_file(folder))
-    return Tuning(source, parts, protocol, arm, 0, folder, ready, precision)
+    return Tuning(task, arm, 0, folder, precision)
+
+
+def head_task(tuning: Tuning) -> HeadTask:
+    assert isinstance(tuning.task, HeadTask)
+    return tuning.task
+
+
+def probe_head(tuning: Tuning) -> Any:
+    assert tuning.task.probe is not None
+    return tuning.task.probe.head()
 
 
 # --- KaSA in plain torch, from the paper's formulas alone --------------------------------------
@@ -125,10 +157,10 @@ class PlainKasa(nn.Module):
 
 
 def train_plainly(
-    model: Classifier, batch: dict[str, Tensor], arm: Arm, rate: float, steps: int
+    model: HeadModel, batch: dict[str, Tensor], arm: Arm, rate: float, steps: int
 ) -> dict[str, PlainKasa]:
     """Train the head and every PlainKasa: AdamW, gradients clipped at 1, linear decay to zero."""
-    layers = {n: m for n, m in model.encoder.named_modules() if isinstance(m, PlainKasa)}
+    layers = {n: m for n, m in model.base.named_modules() if isinstance(m, PlainKasa)}
     weights = [w for layer in layers.values() for w in layer.parameters()]
     weights += list(model.head.parameters())
     optimiser = torch.optim.AdamW(weights, weight_decay=0.0)
@@ -153,14 +185,15 @@ def test_training_equals_kasa_in_plain_torch(
     protocol = replace(TINY, epochs=steps, batch_size=len(parts.train.rows))
     tuning = tuning_of(source, parts, protocol, arm, run_folder(tmp_path, "plain"))
     start, _ = tuning.build()
-    plain = Classifier(load_encoder(source).requires_grad_(False), "mean", 3)
-    plain.set_head(*tuning.ready.probe.head(3))
-    for name in adapters.target_modules(plain.encoder, arm):
-        layer = start.encoder.base_model.model.get_submodule(name)
+    task = head_task(tuning)
+    plain = HeadModel(load_encoder(source).requires_grad_(False), "mean", task.kind)
+    plain.set_head(*probe_head(tuning))
+    for name in adapters.target_modules(plain.base, arm):
+        layer = start.base.base_model.model.get_submodule(name)
         A, d = layer.lora_A[ADAPTER].weight, layer.lora_diag[ADAPTER]
-        linear = plain.encoder.get_submodule(name)
-        plain.encoder.set_submodule(name, PlainKasa(linear, arm, A, d))
-    batch = pad_batch(tuning.ready.reader, [tuning.ready.train[i] for i in range(60)])
+        linear = plain.base.get_submodule(name)
+        plain.base.set_submodule(name, PlainKasa(linear, arm, A, d))
+    batch = task.collate([task.train[i] for i in range(60)])
     wanted = train_plainly(plain, batch, arm, 0.01, steps)
 
     model, trial = tuning.trial(0.01, max_steps=steps)
@@ -168,7 +201,7 @@ def test_training_equals_kasa_in_plain_torch(
     assert len(wanted) == 4
     near = {"rtol": 1e-3, "atol": 2e-4}  # of steps of 0.01, and Adam divides by small gradients
     for name, layer in wanted.items():
-        tuned = model.encoder.base_model.model.get_submodule(name)
+        tuned = model.base.base_model.model.get_submodule(name)
         torch.testing.assert_close(tuned.lora_A[ADAPTER].weight, layer.A, **near)
         torch.testing.assert_close(tuned.lora_B[ADAPTER].weight, layer.B, **near)
         torch.testing.assert_close(tuned.lora_diag[ADAPTER], layer.d, **near)
@@ -209,8 +242,9 @@ def test_the_same_seed_gives_the_same_run_whatever_else_is_in_the_grid(
         alone = run_tuned(source, parts, protocol, tiny.arm, 0, folder)
         assert timeless(alone.trials) == timeless([trial])
         if rate == tiny.outcome.selected["learning_rate"]:
-            assert np.array_equal(alone.probabilities, tiny.outcome.probabilities)
-            assert alone.metrics(parts) == tiny.outcome.metrics(parts)
+            assert same_answers(alone, tiny.outcome)
+            assert alone.answers.metrics == tiny.outcome.answers.metrics
+            assert alone.answers.loss == tiny.outcome.answers.loss
             assert alone.guard == tiny.outcome.guard
 
 
@@ -218,7 +252,8 @@ def test_another_seed_gives_another_run(
     tmp_path: Path, source: ModelSource, parts: Parts, tiny: Done
 ) -> None:
     other = run_tuned(source, parts, TINY, tiny.arm, 1, run_folder(tmp_path, "other"))
-    assert not np.array_equal(other.probabilities, tiny.outcome.probabilities)
+    assert other.answers.loss != tiny.outcome.answers.loss
+    assert not same_answers(other, tiny.outcome)
 
 
 def test_the_test_rows_choose_nothing(
@@ -235,13 +270,15 @@ def test_the_test_rows_choose_nothing(
         0,
         run_folder(tmp_path, "other"),
     )
-    tempting = relabelled(parts, alone.probabilities.argmax(1).tolist())
-    assert alone.metrics(tempting)["accuracy"] == 1.0
+    said = list(alone.answers.table["predicted"])
+    tempting = relabelled(parts, [parts.labels.index(label) for label in said])
     again = run_tuned(source, tempting, TINY, tiny.arm, 0, run_folder(tmp_path, "again"))
-    assert again.metrics(tempting)["accuracy"] < 1.0
+    assert list(again.answers.table["label"]) == said
+    assert again.answers.metrics["accuracy"] < 1.0
     assert again.selected == tiny.outcome.selected
     assert timeless(again.trials) == timeless(tiny.outcome.trials)
-    assert np.array_equal(again.probabilities, tiny.outcome.probabilities)
+    for column in ("predicted", "confidence"):
+        assert again.answers.table[column].equals(tiny.outcome.answers.table[column])
 
 
 def test_the_validation_rows_are_not_trained_on(
@@ -253,7 +290,7 @@ def test_the_validation_rows_are_not_trained_on(
     folder = run_folder(tmp_path, "turned")
     first = tuning_of(source, parts, TINY, tiny.arm, folder)
     second = tuning_of(source, changed, TINY, tiny.arm, folder)
-    second.ready.probe = first.ready.probe  # validation may choose the probe's strength
+    second.task.probe = first.task.probe  # validation may choose the probe's strength
     _, trial = second.trial(RATES[0])
     assert trial.record["curve"] == tiny.outcome.trials[0]["curve"]
     assert trial.record["validation"] != tiny.outcome.trials[0]["validation"]
@@ -361,8 +398,10 @@ def test_a_base_that_training_changes_is_noticed_after_the_first_step(
     def report(done: float, _total: float, **_info: Any) -> None:
         heard.append(done)
 
-    def leaky(encoder: nn.Module, arm: Arm) -> tuple[nn.Module, dict[str, adapters.Expectation]]:
-        adapted, expected = adapt(encoder, arm)
+    def leaky(
+        base: nn.Module, arm: Arm, num_steps: int
+    ) -> tuple[nn.Module, dict[str, adapters.Expectation]]:
+        adapted, expected = adapt(base, arm, num_steps)
         for name, weight in adapted.named_parameters():
             if name.endswith("base_layer.weight"):
                 weight.requires_grad_(True)
@@ -386,32 +425,32 @@ def test_memory_holds_one_model_and_the_originals_for_one_step(
     precision: str,
 ) -> None:
     """Peak memory is a result: it must not grow with the grid, nor with which rate wins."""
-    encoders: list[weakref.ref[nn.Module]] = []
+    bases: list[weakref.ref[nn.Module]] = []
     originals: list[weakref.ref[Tensor]] = []
-    load, adapt = train.load_encoder, adapters.adapt
+    load, adapt = heads.load_encoder, adapters.adapt
 
     def watched_load(source: ModelSource) -> nn.Module:
-        assert [ref for ref in encoders if ref() is not None] == []
-        encoder = load(source)
-        encoders.append(weakref.ref(encoder))
-        return encoder
+        assert [ref for ref in bases if ref() is not None] == []
+        base = load(source)
+        bases.append(weakref.ref(base))
+        return base
 
-    def watched_adapt(encoder: nn.Module, arm: Arm) -> Any:
-        adapted, expected = adapt(encoder, arm)
+    def watched_adapt(base: nn.Module, arm: Arm, num_steps: int) -> Any:
+        adapted, expected = adapt(base, arm, num_steps)
         originals.extend(weakref.ref(e.original) for e in expected.values())
         return adapted, expected
 
     def report(done: float, _total: float, **_info: Any) -> None:
         assert [ref for ref in originals if ref() is not None] == []
 
-    monkeypatch.setattr(train, "load_encoder", watched_load)
+    monkeypatch.setattr(heads, "load_encoder", watched_load)
     monkeypatch.setattr(adapters, "adapt", watched_adapt)
     gc.disable()  # what is freed must not hang on when Python happens to collect
     request.addfinalizer(gc.enable)
     protocol = replace(TINY, epochs=1, learning_rates=(2e-2, 1e-3, 5e-3))
     folder = run_folder(tmp_path, "lean", precision)
     run_tuned(source, parts, protocol, ARMS["kasa"], 0, folder, report)
-    assert (len(encoders), len(originals)) == (4, 12)
+    assert (len(bases), len(originals)) == (4, 12)
 
 
 def test_bf16_trains_and_is_measured_in_fp32(
@@ -425,11 +464,10 @@ def test_bf16_trains_and_is_measured_in_fp32(
     exact = [point["loss"] for point in tiny.outcome.trials[1]["curve"]]
     assert losses == pytest.approx(exact, abs=0.05)
     assert losses != exact
-    fresh = Classifier(copy.deepcopy(model.encoder), "mean", 3)
+    task = head_task(tuning)
+    fresh = HeadModel(copy.deepcopy(model.base), "mean", task.kind)
     fresh.head.load_state_dict(model.head.state_dict())
-    ready = tuning.ready
-    found = logits_of(model, ready.reader, ready.test, 64)
-    assert np.array_equal(found, logits_of(fresh, ready.reader, ready.test, 64))
+    assert np.array_equal(task.figures(model, parts.test), task.figures(fresh, parts.test))
 
 
 # --- The embedded model -------------------------------------------------------------------------
@@ -462,9 +500,11 @@ def big(
 @pytest.mark.slow
 def test_both_arms_run_from_end_to_end_on_the_embedded_model(big: Done, parts: Parts) -> None:
     outcome = big.outcome
-    assert outcome.probabilities.shape == (24, 3)
-    np.testing.assert_allclose(outcome.probabilities.sum(1), 1.0)
-    assert outcome.metrics(parts)["accuracy"] > 0.6  # chance is a third
+    table = outcome.answers.table
+    assert tuple(table["row"]) == parts.test.rows
+    assert set(table["predicted"]) <= set(parts.labels)
+    assert table["confidence"].between(1 / 3, 1).all()
+    assert outcome.answers.metrics["accuracy"] > 0.6  # chance is a third
     assert [len(trial["curve"]) for trial in outcome.trials] == [4, 4]
     assert all(math.isfinite(p["loss"]) for trial in outcome.trials for p in trial["curve"])
     assert min(outcome.prepare_seconds, outcome.train_seconds, outcome.evaluate_seconds) > 0
@@ -478,8 +518,8 @@ def test_both_arms_run_from_end_to_end_on_the_embedded_model(big: Done, parts: P
 
 @pytest.mark.slow
 def test_the_frozen_head_is_complete(frozen: Outcome, parts: Parts) -> None:
-    assert frozen.probabilities.shape == (24, 3)
-    assert frozen.metrics(parts)["accuracy"] > 0.6
+    assert len(frozen.answers.table) == 24
+    assert frozen.answers.metrics["accuracy"] > 0.6
     assert frozen.num_trainable_params == 3 * 384 + 3
     assert frozen.num_total_params == 22_713_216 + 3 * 384 + 3
     assert set(frozen.selected) == {"C"}
@@ -496,12 +536,20 @@ def test_every_arm_starts_from_the_linear_probe_and_learns(
     folder = run_folder(tmp_path, method)
     tuning = tuning_of(embedded, parts, EMBEDDED, Arm(method), folder)
     start, _ = tuning.build()
-    reader, ready = tuning.ready.reader, tuning.ready
-    weight, bias = ready.probe.head(3)
+    task = head_task(tuning)
+    weight, bias = probe_head(tuning)
     np.testing.assert_allclose(start.head.weight.detach(), weight, rtol=1e-6)
     np.testing.assert_allclose(start.head.bias.detach(), bias, rtol=1e-6)
-    before = softmax(logits_of(start, reader, ready.test, 64))
-    far = float(np.abs(before - frozen.probabilities).max())
+    before = softmax(task.figures(start, parts.test))
+    probe = task.probe
+    assert probe is not None
+    plain = probe.model.predict_proba(task.features(task.model(), parts.test))
+    said = class_answers(parts.test, parts.labels, plain)
+    assert said.table["predicted"].equals(frozen.answers.table["predicted"])
+    np.testing.assert_allclose(
+        said.table["confidence"], frozen.answers.table["confidence"], atol=2e-6
+    )
+    far = float(np.abs(before - plain).max())
     if method == "lora":
         assert far < 1e-5
     else:
@@ -511,6 +559,77 @@ def test_every_arm_starts_from_the_linear_probe_and_learns(
     assert loss_on_train(model, tuning) < loss_on_train(start, tuning) - 0.02
 
 
-def loss_on_train(model: Classifier, tuning: Tuning) -> float:
-    logits: NDArray[np.float32] = logits_of(model, tuning.ready.reader, tuning.ready.train, 64)
-    return cross_entropy(logits, tuning.parts.train.labels)
+def loss_on_train(model: HeadModel, tuning: Tuning) -> float:
+    return head_task(tuning).answer(model, tuning.task.parts.train).loss
+
+
+# --- Early stopping ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_with_a_patience_training_ends_early_and_the_best_epochs_weights_answer(
+    tmp_path: Path,
+    source: ModelSource,
+    parts: Parts,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: int,
+) -> None:
+    """Validation is told by hand: it is best after the second epoch."""
+    told = iter([0.5, 0.9, 0.7, 0.8, 0.6, 0.4])
+    weights: list[dict[str, Tensor]] = []
+    answer = HeadTask.answer
+
+    def scripted(self: HeadTask, model: Any, part: Part) -> Answers:
+        found = answer(self, model, part)
+        if part is not self.parts.validation:
+            return found
+        weights.append(train.trained_weights(model))
+        return replace(found, metrics=found.metrics | {"accuracy": next(told)})
+
+    monkeypatch.setattr(HeadTask, "answer", scripted)
+    protocol = replace(TINY, epochs=6, patience=patience)
+    tuning = tuning_of(source, parts, protocol, ARMS["kasa"], run_folder(tmp_path, "patient"))
+    model, trial = tuning.trial(2e-2)
+    seen = [point["accuracy"] for point in trial.record["validation_curve"]]
+    assert seen == [0.5, 0.9, 0.7, 0.8][: 2 + patience]
+    assert len(trial.record["curve"]) == 4 * (2 + patience)
+    assert trial.record["validation"]["accuracy"] == 0.9
+    now = train.trained_weights(model)
+    assert set(now) == set(weights[1])
+    assert all(torch.equal(now[name], weight) for name, weight in weights[1].items())
+    assert any(not torch.equal(now[name], weight) for name, weight in weights[-1].items())
+
+
+def test_with_a_patience_that_never_ends_it_the_best_epoch_still_counts(
+    tmp_path: Path, source: ModelSource, parts: Parts
+) -> None:
+    folders = [run_folder(tmp_path / name, "run") for name in ("plain", "patient")]
+    protocols = (replace(TINY, epochs=4), replace(TINY, epochs=4, patience=4))
+    plain, patient = (
+        run_tuned(source, parts, protocol, ARMS["lora"], 0, folder)
+        for protocol, folder in zip(protocols, folders, strict=True)
+    )
+    for one, other in zip(plain.trials, patient.trials, strict=True):
+        assert one["curve"] == other["curve"]
+        assert one["validation_curve"] == other["validation_curve"]
+        points = [
+            {name: point[name] for name in one["validation"]} for point in one["validation_curve"]
+        ]
+        assert one["validation"] == points[-1]
+        assert other["validation"] == min(points, key=preference)
+
+
+def test_seconds_of_a_trial_do_not_count_what_validation_takes(
+    tmp_path: Path, source: ModelSource, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = HeadTask.answer
+
+    def slow(self: HeadTask, model: Any, part: Part) -> Answers:
+        time.sleep(0.5)
+        return answer(self, model, part)
+
+    tuning = tuning_of(source, parts, TINY, ARMS["lora"], run_folder(tmp_path, "slow"))
+    monkeypatch.setattr(HeadTask, "answer", slow)
+    started = time.perf_counter()
+    _, trial = tuning.trial(1e-3)
+    assert trial.record["train_seconds"] < time.perf_counter() - started - 0.9

@@ -13,7 +13,17 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    GPT2Config,
+    GPT2Model,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from kasa.data.read import read_table
 from kasa.data.split import prepare_rows
@@ -101,6 +111,106 @@ def write_tiny_bert(folder: Path, texts: Sequence[str], **changes: Any) -> Model
     tiny_bert(vocab_size=len(tokenizer), **changes).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return resolve_model(str(folder))
+
+
+def write_tiny_llama(folder: Path, texts: Sequence[str], **changes: Any) -> ModelSource:
+    """Write a two-layer causal language model that knows the words of the texts.
+
+    [CLS] begins a text and [SEP] ends an answer.
+    """
+    tokenizer = word_tokenizer(texts)
+    tokenizer.bos_token, tokenizer.eos_token = "[CLS]", "[SEP]"
+    settings: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.2,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    torch.manual_seed(0)
+    LlamaForCausalLM(LlamaConfig(**(settings | changes))).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return resolve_model(str(folder))
+
+
+def write_tiny_t5(folder: Path, texts: Sequence[str], **changes: Any) -> ModelSource:
+    """Write a tiny encoder-decoder without dropout that knows the words of the texts."""
+    tokenizer = word_tokenizer(texts)
+    tokenizer.eos_token = "[SEP]"
+    settings: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "d_model": 32,
+        "d_kv": 16,
+        "d_ff": 48,
+        "num_layers": 2,
+        "num_heads": 2,
+        "dropout_rate": 0.0,
+        "initializer_factor": 2.0,
+        "decoder_start_token_id": tokenizer.pad_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    torch.manual_seed(0)
+    T5ForConditionalGeneration(T5Config(**(settings | changes))).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return resolve_model(str(folder))
+
+
+MACHINES = ("pump", "motor", "valve", "belt", "hose", "fan", "press", "robot")
+FAULTS = {"leaks": "call hydraulics", "hums": "call electrics", "sticks": "add oil"}
+
+
+def small_parts(task: str) -> Parts:
+    """Return 24 training, 12 validation and 12 test rows of a task, the same at every call."""
+    pairs = [(machine, fault) for machine in MACHINES for fault in FAULTS]
+    rows = [(*pairs[row % 24], row) for row in range(48)]
+    known = tuple(sorted(FAULTS.values()))
+
+    def part(start: int, end: int) -> Part:
+        chosen = rows[start:end]
+        texts = tuple(f"the {machine} {fault} in hall {row % 5}" for machine, fault, row in chosen)
+        seconds: tuple[str, ...] = ()
+        choices: tuple[tuple[str, ...], ...] = ()
+        labels: list[Any] = [known.index(FAULTS[fault]) for _, fault, _ in chosen]
+        if task == "generation":
+            labels = [FAULTS[fault] for _, fault, _ in chosen]
+        elif task == "regression":
+            labels = [
+                2.0 * MACHINES.index(machine) + list(FAULTS).index(fault) + row % 3
+                for machine, fault, row in chosen
+            ]
+        elif task == "pair_classification":
+            other = [list(FAULTS)[row // 2 % 3] for _, _, row in chosen]
+            seconds = tuple(f"it {fault}" for fault in other)
+            labels = [int(fault == each) for (_, fault, _), each in zip(chosen, other, strict=True)]
+        elif task == "multiple_choice":
+            # Two or three choices: the number differs from row to row.
+            offered = [
+                (*known[row % 3 :], *known[: row % 3])[: 3 - (row % 4 == 0)] for _, _, row in chosen
+            ]
+            labels = [
+                each.index(FAULTS[fault]) if FAULTS[fault] in each else 0
+                for each, (_, fault, _) in zip(offered, chosen, strict=True)
+            ]
+            choices = tuple(offered)
+        return Part(tuple(range(start, end)), texts, tuple(labels), seconds, choices)
+
+    names = {"classification": known, "pair_classification": ("another", "same")}.get(task, ())
+    return Parts(part(0, 24), part(24, 36), part(36, 48), names, task)
+
+
+def task_texts(parts: Parts) -> list[str]:
+    """Return every text that the rows of a task hold, answers too."""
+    found = []
+    for part in (parts.train, parts.validation, parts.test):
+        found += [*part.texts, *part.seconds, *(text for row in part.choices for text in row)]
+        found += [label for label in part.labels if isinstance(label, str)]
+    return found
 
 
 def work_orders(train: int = 20, validation: int = 8, test: int = 8) -> Parts:

@@ -4,37 +4,49 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psutil
 
+from kasa.arms import Arm
 from kasa.data.card import prepare_study
 from kasa.model.source import ModelSource, resolve_model
 from kasa.runs.job import Job
-from kasa.study import Arm, Study, study_from_dict
-from kasa.tuning.baselines import run_tfidf
+from kasa.study import Study, study_from_dict
+from kasa.tuning.baselines import run_majority, run_tfidf
 from kasa.tuning.measure import choose_precision, peak_memory_bytes, precision_file, stopwatch
 from kasa.tuning.outcome import Parts, split_parts
 
 # The first step pays for memory and caches; the others are what a run repeats.
 PROBE_STEPS = 5
+# Answering takes the longest where it writes words; so many rows tell how long.
+ANSWERED_ROWS = 16
+LIGHT_METHODS = ("majority", "tfidf")
+WEIGHTS = (*LIGHT_METHODS, "baseline", "adapter", "full")
 
 
 def execute(job: Job) -> dict[str, Any]:
     """Measure every arm once, the smallest first, so that each one's memory peak is its own."""
     study = study_from_dict(job.config["study"])
     prepared, _ = prepare_study(study.data, study.protocol)
-    parts = split_parts(prepared.rows)
+    study.check_task()
+    parts = split_parts(prepared.rows, study.task)
     source = resolve_model(study.model, hub_access=bool(job.config["hub_access"]))
     probe = StudyProbe(job, source, parts, study)
     named = zip(study.arm_names(), study.arms, strict=True)
-    order = sorted(named, key=lambda pair: (pair[1].tuned, pair[1].method != "tfidf"))
+    order = sorted(named, key=lambda pair: WEIGHTS.index(_weight(pair[1])))
     for index, (name, arm) in enumerate(order):
         job.stop_if_asked()
         job.progress(index, len(order), arm=name)
         probe.measure(name, arm)
     job.progress(len(order), len(order))
     return {"rows": prepared.sizes, **probe.measured}
+
+
+def _weight(arm: Arm) -> str:
+    return arm.method if arm.method in LIGHT_METHODS else arm.facts.kind
 
 
 class StudyProbe:
@@ -47,37 +59,44 @@ class StudyProbe:
         self.parts = parts
         self.study = study
         self.measured: dict[str, Any] = {"arms": {}}
-        self.ready: Any = None
+        self.task: Any = None
         self.light_seconds = 0.0
 
     def measure(self, name: str, arm: Arm) -> None:
         """Measure one arm and keep its figures under its name."""
-        if arm.method == "tfidf":
+        if arm.method in LIGHT_METHODS:
+            # What this process has spent so far, the other light methods apart, a run spends too.
+            spent = _seconds_since_start() - self.light_seconds
             with stopwatch() as watch:
-                run_tfidf(self.parts)
-            # It comes first, so what this process has spent is what a run of it spends.
-            figures = {"run_seconds": _seconds_since_start()}
+                run_tfidf(self.parts) if arm.method == "tfidf" else run_majority(self.parts)
+            figures = {"run_seconds": spent + watch.seconds}
             self.light_seconds += watch.seconds
         else:
             self._prepare_base()
-            figures = self._tuned(arm) if arm.tuned else self._frozen()
+            figures = self._tuned(arm) if arm.tuned else self._untuned()
         self.measured["arms"][name] = figures | {"peak_memory_bytes": peak_memory_bytes()}
 
     def _prepare_base(self) -> None:
-        if self.ready is not None:
+        if self.task is not None:
             return
-        from kasa.tuning.train import prepare
+        from kasa.tuning.tasks import task_for
+        from kasa.tuning.train import quiet_transformers
 
         # Everything a run pays before its own work: interpreter, libraries, model resolution.
         startup = _seconds_since_start() - self.light_seconds
+        quiet_transformers()
         with stopwatch() as watch:
-            self.ready, _ = prepare(self.source, self.parts, self.study.protocol)
+            self.task = task_for(self.source, self.parts, self.study.protocol)
+            model = self.task.prepare()
+        some = self.parts.validation.first(ANSWERED_ROWS)
+        with stopwatch() as answering:
+            self.task.answer(model, some)
         self.measured["startup_seconds"] = startup
         self.measured["base_seconds"] = watch.seconds
-        self.measured["embed_seconds_per_row"] = self.ready.embed_seconds / len(self.ready.train)
+        self.measured["answer_seconds_per_row"] = answering.seconds / len(some.rows)
 
-    def _frozen(self) -> dict[str, Any]:
-        row = self.measured["embed_seconds_per_row"]
+    def _untuned(self) -> dict[str, Any]:
+        row = self.measured["answer_seconds_per_row"]
         return {"run_seconds": self.measured["base_seconds"] + row * len(self.parts.test.rows)}
 
     def _tuned(self, arm: Arm) -> dict[str, Any]:
@@ -85,17 +104,9 @@ class StudyProbe:
 
         # The arm before left its model to the collector; this one's peak must not hold it.
         gc.collect()
-        protocol = self.study.protocol
-        tuning = Tuning(
-            source=self.source,
-            parts=self.parts,
-            protocol=protocol,
-            arm=arm,
-            seed=protocol.seeds[0],
-            folder=self.job.folder,
-            ready=self.ready,
-            precision=choose_precision(precision_file(self.job.folder)),
-        )
+        precision = choose_precision(precision_file(self.job.folder))
+        seed = self.study.protocol.seeds[0]
+        tuning = Tuning(self.task, arm, seed, self.job.folder, precision)
         steps: list[float] = []
         last: float | None = None
 
@@ -108,11 +119,45 @@ class StudyProbe:
             last = now
             self.job.stop_if_asked()
 
-        _, trial = tuning.trial(protocol.learning_rates[0], report, max_steps=PROBE_STEPS)
+        rate = self.study.learning_rates(arm)[0]
+        with counted_tokens(self.task) as tokens:
+            _, trial = tuning.trial(rate, report, max_steps=PROBE_STEPS)
+        # The first batches hold longer rows than the others; time goes with their tokens.
+        seen = tokens[1 : 1 + len(steps)]
+        usual = tokens_per_step(self.task)
         return {
             "prepare_seconds": trial.record["prepare_seconds"],
-            "step_seconds": sum(steps) / len(steps),
+            "step_seconds": sum(steps) / len(steps) * usual / (sum(seen) / len(seen)),
         }
+
+
+@contextmanager
+def counted_tokens(task: Any) -> Iterator[list[int]]:
+    """Collect the tokens, padding included, of every batch that the task makes in the block."""
+    tokens: list[int] = []
+    plain = task.collate
+
+    def counted(rows: Any) -> Any:
+        batch = plain(rows)
+        tokens.append(batch["input_ids"].numel())
+        return batch
+
+    task.collate = counted
+    try:
+        yield tokens
+    finally:
+        del task.collate
+
+
+def tokens_per_step(task: Any) -> float:
+    """Return the mean tokens of a training batch, padding included, over one epoch's batches."""
+    from transformers.trainer_pt_utils import LengthGroupedSampler
+
+    size = task.protocol.batch_size
+    order = list(LengthGroupedSampler(size, lengths=list(task.train["length"])))
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    sizes = [task.collate([task.train[i] for i in rows])["input_ids"].numel() for rows in batches]
+    return sum(sizes) / len(sizes)
 
 
 def _seconds_since_start() -> float:

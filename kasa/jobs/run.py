@@ -5,41 +5,45 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from kasa.arms import Arm
 from kasa.model.source import ModelSource, resolve_model
 from kasa.runs.files import write_bytes
 from kasa.runs.job import Job
 from kasa.runs.store import Store
-from kasa.study import Arm, Study, study_from_dict
-from kasa.tuning.baselines import run_tfidf
-from kasa.tuning.measure import peak_memory_bytes
+from kasa.study import Study, study_from_dict
+from kasa.tuning.baselines import run_majority, run_tfidf
+from kasa.tuning.measure import EnergyMeter, peak_memory_bytes
 from kasa.tuning.outcome import Outcome, Parts, split_parts
 
 
 def execute(job: Job) -> dict[str, Any]:
     """Carry out the run and return what was measured; predictions and adapter go to its folder."""
-    started = time.perf_counter()
+    started, energy = time.perf_counter(), EnergyMeter()
     study = study_from_dict(job.config["study"])
     arm = study.arms[job.config["arm_index"]]
     job.progress(0, 1, phase="prepare")
-    parts = split_parts(Store().rows(job.config["study_id"]))
+    parts = split_parts(Store().rows(job.config["study_id"]), study.task)
     source = resolve_model(study.model, hub_access=bool(job.config["hub_access"]))
     outcome = _run(job, source, study, arm, parts)
-    table = outcome.predictions(parts).to_csv(index=False)
+    table = outcome.answers.table.to_csv(index=False)
     write_bytes(job.folder / "predictions.csv", table.encode())
     conditions = dict(outcome.conditions)
     earlier_peak = conditions.pop("earlier_peak_memory_bytes", 0)
     earlier_seconds = conditions.pop("earlier_seconds", 0.0)
     measured = {
-        "metrics": outcome.metrics(parts),
+        "metrics": outcome.answers.metrics,
         "validation": outcome.validation,
         "selected": outcome.selected,
         "trials": outcome.trials,
         "prepare_seconds": outcome.prepare_seconds,
         "train_seconds": outcome.train_seconds,
         "evaluate_seconds": outcome.evaluate_seconds,
-        "total_seconds": earlier_seconds + time.perf_counter() - started,
+        "total_seconds": earlier_seconds + outcome.cached_seconds + (time.perf_counter() - started),
         "baseline_memory_bytes": outcome.baseline_memory_bytes,
         "peak_memory_bytes": max(earlier_peak, peak_memory_bytes()),
+        "tokens_per_second": outcome.tokens_per_second,
+        "matmul_share": outcome.matmul_share,
+        "energy_joules": energy.joules(),
         "num_trainable_params": outcome.num_trainable_params,
         "num_total_params": outcome.num_total_params,
         "labels": list(parts.labels),
@@ -50,17 +54,32 @@ def execute(job: Job) -> dict[str, Any]:
 
 
 def _run(job: Job, source: ModelSource, study: Study, arm: Arm, parts: Parts) -> Outcome:
+    if arm.method == "majority":
+        return run_majority(parts)
     if arm.method == "tfidf":
-        return run_tfidf(parts)
-    # torch and transformers take seconds and memory that TF-IDF does not need.
-    from kasa.tuning.train import run_frozen_head, run_tuned
+        return run_tfidf(parts, class_weights=study.protocol.class_weights)
+    # torch and transformers take seconds and memory that the methods without a base do not need.
+    from kasa.tuning.train import run_frozen_head, run_tuned, run_zero_shot
 
+    cache = Store().study_folder(job.config["study_id"]) / "features"
     if arm.method == "frozen_head":
-        return run_frozen_head(source, parts, study.protocol)
+        return run_frozen_head(source, parts, study.protocol, cache)
+    if arm.method == "zero_shot":
+        return run_zero_shot(source, parts, study.protocol)
 
     def report(done: float, total: float, **info: Any) -> None:
         job.progress(done, total, phase="train", **info)
         job.stop_if_asked()
 
-    seed = int(job.config["seed"])
-    return run_tuned(source, parts, study.protocol, arm, seed, job.folder, report, job.checkpoints)
+    return run_tuned(
+        source,
+        parts,
+        study.protocol,
+        arm,
+        study.learning_rates(arm),
+        int(job.config["seed"]),
+        job.folder,
+        report,
+        job.checkpoints,
+        cache,
+    )

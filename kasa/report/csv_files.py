@@ -81,6 +81,9 @@ def _runs(evidence: Evidence) -> pd.DataFrame:
                     "total_seconds",
                     "baseline_memory_bytes",
                     "peak_memory_bytes",
+                    "tokens_per_second",
+                    "matmul_share",
+                    "energy_joules",
                     "num_trainable_params",
                     "num_total_params",
                 )
@@ -131,9 +134,11 @@ def _verdicts(evidence: Evidence) -> pd.DataFrame:
 
 
 def _predictions(evidence: Evidence) -> pd.DataFrame:
-    names = ["run", "arm", "seed", "row", "label", "predicted", "confidence"]
+    names = ["run", "arm", "seed", "row", "label", "predicted"]
     frames = [
-        run.predictions.assign(run=run.id, arm=run.arm, seed=run.seed)[names]
-        for run in evidence.finished
+        run.predictions.assign(run=run.id, arm=run.arm, seed=run.seed) for run in evidence.finished
     ]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=names)
+    if not frames:
+        return pd.DataFrame(columns=[*names, "confidence"])
+    found = pd.concat(frames, ignore_index=True)
+    return found[[*names, *(name for name in found.columns if name not in names)]]

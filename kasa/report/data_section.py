@@ -13,6 +13,7 @@ def data_section(evidence: Evidence, text: Translator) -> Section:
     """Return the facts of the data, its problems with their treatment, and the labels."""
     card = evidence.card
     facts = [
+        text("report.card.task", task=text(f"data.tasks.{card.task}")),
         text("report.card.rows", **_numbers(text, all=card.num_rows, used=card.num_used)),
         text("report.card.read", format=card.format.upper(), encoding=card.encoding),
         text(f"report.card.split_{card.split_by}", **_numbers(text, **card.sizes)),
@@ -23,6 +24,9 @@ def data_section(evidence: Evidence, text: Translator) -> Section:
         _personal(evidence, text),
         text("report.card.hash", sha256=card.sha256),
     ]
+    if card.score_range:
+        low, high = (text.number(score, 2) for score in card.score_range)
+        facts.insert(2, text("report.card.scores", low=low, high=high))
     blocks: list[Block] = [Bullets(tuple(facts))]
     if card.problems:
         header = tuple(text(f"report.column.{name}") for name in ("problem", "rows", "treatment"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kasa.report.labels import arm_labels
-from kasa.study import TUNED_METHODS
+from kasa.arms import METHODS
+from kasa.report.labels import arm_labels, metric_words
 from kasa.text import Translator
 from kasa.verdict.compare import Verdict
 from kasa.verdict.evidence import Evidence
@@ -30,14 +30,15 @@ def headline(evidence: Evidence, text: Translator) -> Headline:
         first = verdict_sentence(verdict, labels, text)
     elif evidence.summaries:
         only = evidence.summaries[0]
-        value = text.percent(only.metrics[evidence.metric].mean)
+        value = metric_words(evidence.metric, only.metrics[evidence.metric].mean, text)
         metric = text(f"metrics.word.{evidence.metric}")
         first = text("verdict.only_arm", arm=labels[only.arm], metric=metric, value=value)
     else:
         first = text("verdict.no_results")
     # A baseline that the first sentence already speaks of alone needs no second one.
     named = {verdict.b} if verdict else set()
-    paying = [_pays(evidence, method, named, labels, text) for method in ("frozen_head", "tfidf")]
+    baselines = ("frozen_head", "zero_shot", "tfidf")
+    paying = [_pays(evidence, method, named, labels, text) for method in baselines]
     sentences = (first, *(sentence for sentence in paying if sentence))
     word = verdict.verdict if verdict else "none"
     return Headline(word, sentences, _cautions(evidence, labels, text))
@@ -72,7 +73,7 @@ def _pays(
         verdict
         for verdict in evidence.verdicts
         if verdict.metric == evidence.metric
-        and method[verdict.a] in TUNED_METHODS
+        and METHODS[method[verdict.a]].kind != "baseline"
         and method[verdict.b] == baseline
     ]
     if not found or (len(found) == 1 and found[0].b in named):
@@ -115,6 +116,9 @@ def _cautions(evidence: Evidence, labels: dict[str, str], text: Translator) -> t
         cautions.append(text("verdict.caution.missing_seeds", arms=join.join(parts)))
     rows = evidence.card.sizes["test"]
     if evidence.summaries and rows < FEW_ROWS:
-        point = text.number(100 / max(1, rows), 1)
-        cautions.append(text("verdict.caution.few_rows", rows=text.number(rows), points=point))
+        if "accuracy" in evidence.study.metrics:
+            point = text.number(100 / max(1, rows), 1)
+            cautions.append(text("verdict.caution.few_rows", rows=text.number(rows), points=point))
+        else:
+            cautions.append(text("verdict.caution.few_rows_plain", rows=text.number(rows)))
     return tuple(cautions)

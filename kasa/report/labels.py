@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 
-from kasa.study import Arm, Study
+from kasa.arms import Arm
+from kasa.study import Study
 from kasa.text import Translator
-from kasa.verdict.measures import Measure
+from kasa.verdict.measures import METRIC_MEASURES, Measure
 
 LONGEST = 22
 
@@ -17,7 +18,10 @@ def arm_label(arm: Arm, text: Translator, *, short: bool = False) -> str:
     name = text(f"arms.{'short' if short else 'name'}.{arm.method}")
     if arm.plan is not None:
         return text("arms.with_plan", name=name, rank=arm.rank)
-    return text("arms.with_rank", name=name, rank=arm.rank) if arm.tuned else name
+    if arm.method == "peft":
+        kind = str((arm.config or {})["peft_type"])
+        return text("arms.with_config", name=name, kind=kind)
+    return text("arms.with_rank", name=name, rank=arm.rank) if arm.facts.ranked else name
 
 
 def arm_labels(study: Study, text: Translator, *, short: bool = False) -> dict[str, str]:
@@ -36,6 +40,10 @@ def _telling(arm: Arm, twins: list[Arm], text: Translator) -> str:
         "alpha": lambda a: f"{a.scale_alpha:g}",
         "beta": lambda a: f"{a.beta:g}",
         "gamma": lambda a: f"{a.gamma:g}",
+        "diagonal": lambda a: text(f"arms.diagonal.{'kept' if a.diagonal else 'left_out'}"),
+        "rates": lambda a: (
+            ", ".join(f"{r:g}" for r in a.learning_rates) or text("arms.usual_rates")
+        ),
         "modules": lambda a: "+".join(a.target_modules) or text("arms.usual_modules"),
     }
     different = [
@@ -50,12 +58,18 @@ def format_measure(value: float, measure: Measure, text: Translator, currency: s
     """Return a measure's value as people write it: 88.1%, 2 min 5 sec, 912 MB, 76,416, ¥35."""
     ways: dict[str, Callable[[], str]] = {
         "fraction": lambda: text.percent(value),
+        "correlation": lambda: text.number(value, 3),
         "seconds": lambda: text.seconds(value),
         "bytes": lambda: text.bytes(value),
         "count": lambda: text.number(value),
         "money": lambda: text.money(value, currency),
     }
     return ways[measure.unit]()
+
+
+def metric_words(metric: str, value: float, text: Translator) -> str:
+    """Return a metric's value as people write it: 88.1 %, or 0.853 for a correlation."""
+    return format_measure(value, METRIC_MEASURES[metric], text, "")
 
 
 def plain(words: str, longest: int = LONGEST) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
+from kasa.arms import METHODS, Arm
 from kasa.model.source import EMBEDDED
 from kasa.report.labels import arm_labels
 from kasa.report.tree import Block, Bullets, Paragraph, Section, Table
-from kasa.study import METHODS, Arm
+from kasa.study import Study
 from kasa.text import Translator
 from kasa.verdict.evidence import Evidence
 
@@ -21,8 +25,9 @@ def method_section(evidence: Evidence, text: Translator) -> Section:
     seeds = ", ".join(str(seed) for seed in protocol.seeds)
     rows = {part: text.number(count) for part, count in evidence.card.sizes.items()}
     fair = (
-        text(f"report.method.{'split_given' if evidence.study.data.split else 'split'}", **rows),
+        text(f"report.method.{_split_kind(evidence)}", **rows),
         text("report.method.grid", rates=rates, epochs=protocol.epochs, batch=protocol.batch_size),
+        *_own_rates(evidence, text),
         text("report.method.test_once"),
         text("report.method.seeds", seeds=seeds),
         text("report.method.interval"),
@@ -31,10 +36,26 @@ def method_section(evidence: Evidence, text: Translator) -> Section:
     )
     metrics = tuple(
         f"{text(f'metrics.{name}')}: {text(f'metrics.about.{name}')}"
-        for name in ("accuracy", "macro_f1")
+        for name in sorted(evidence.study.metrics)
     )
     blocks = (Bullets(arms), Paragraph(text("report.method.fair")), Bullets(fair), Bullets(metrics))
     return Section("method", text("report.section.method"), blocks)
+
+
+def _split_kind(evidence: Evidence) -> str:
+    if evidence.study.data.split:
+        return "split_given"
+    return "split" if evidence.card.labels else "split_plain"
+
+
+def _own_rates(evidence: Evidence, text: Translator) -> Iterator[str]:
+    """Say which rates an arm tried instead: its own, or the study's at its method's scale."""
+    study, labels = evidence.study, arm_labels(evidence.study, text)
+    for name, arm in zip(study.arm_names(), study.arms, strict=True):
+        rates = study.learning_rates(arm)
+        if arm.tuned and rates != study.protocol.learning_rates:
+            shown = ", ".join(f"{rate:g}" for rate in rates)
+            yield text("report.method.own_rates", arm=labels[name], rates=shown)
 
 
 def conditions_section(evidence: Evidence, text: Translator) -> Section:
@@ -63,8 +84,8 @@ def _study_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
         "created": text.date(evidence.record.created_at.astimezone()),
         "model": text("report.embedded") if study.model == EMBEDDED else study.model,
         "data_file": card.file,
-        "columns": text("report.columns_used", text=study.data.text, label=study.data.label),
-        "labels": f"{text.number(len(card.labels))}: {labels}",
+        "columns": _columns(study, text),
+        **({"labels": f"{text.number(len(card.labels))}: {labels}"} if card.labels else {}),
         "profile": text(f"report.profile.{study.protocol.profile}"),
         "split_seed": str(study.protocol.split_seed),
         "max_length": text.number(study.protocol.max_length),
@@ -75,18 +96,33 @@ def _study_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
     return [(text(f"report.condition.{name}"), value) for name, value in values.items()]
 
 
+def _columns(study: Study, text: Translator) -> str:
+    if study.task == "classification":
+        return text("report.columns_used", text=study.data.text, label=study.data.label)
+    return ", ".join(f"{text(f'data.roles.{role}')}: {name}" for role, name in study.data.roles())
+
+
 def _arm_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
     labels, rows = arm_labels(evidence.study, text), []
     for name, arm in zip(evidence.study.arm_names(), evidence.study.arms, strict=True):
         if not arm.tuned:
             continue
-        facts = [f"r = {arm.rank}", f"alpha = {arm.scale_alpha:g}"]
+        if arm.method == "peft":
+            rows.append((labels[name], json.dumps(arm.config, ensure_ascii=False)))
+            continue
+        facts = [f"r = {arm.rank}"] if arm.facts.ranked else []
+        if arm.facts.ranked and arm.method != "vera":
+            facts.append(f"alpha = {arm.scale_alpha:g}")
         if arm.method == "kasa":
             facts.append(_removed(arm, text))
             facts += [f"beta = {arm.beta:g}", f"gamma = {arm.gamma:g}"]
-        modules = ", ".join(arm.target_modules) or text("arms.usual_modules")
-        facts.append(text("arms.setting.modules", value=modules))
-        rows.append((labels[name], ", ".join(facts)))
+            if not arm.diagonal:
+                facts.append(text("arms.setting.diagonal", value=text("arms.diagonal.left_out")))
+        if arm.facts.kind == "adapter":
+            modules = ", ".join(arm.target_modules) or text("arms.usual_modules")
+            facts.append(text("arms.setting.modules", value=modules))
+        if facts:
+            rows.append((labels[name], ", ".join(facts)))
     return rows
 
 

@@ -18,7 +18,12 @@ METHOD_COLORS = {
     "tfidf": "#7F7F7F",
 }
 METHOD_SYMBOLS = {"kasa": "diamond", "lora": "circle", "frozen_head": "square", "tfidf": "x"}
+# The less usual methods share what is left of the set, and differ in marker as well.
 OTHER_COLORS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
+OTHER_METHODS = (
+    *("full", "dora", "pissa", "zero_shot", "rslora", "majority", "vera", "ia3", "adalora", "peft"),
+)
+OTHER_SYMBOLS = ("triangle-up", "star", "pentagon", "cross", "hexagon", "triangle-down")
 FONT = (
     '"Source Sans", "Noto Sans JP", "Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic UI", '
     "Meiryo, sans-serif"
@@ -29,11 +34,21 @@ def arm_colors(arms: Sequence[str], methods: Sequence[str]) -> dict[str, str]:
     """Return a colour per arm: the method's own, lightened for its second and later arms."""
     colors: dict[str, str] = {}
     for arm, method in zip(arms, methods, strict=True):
-        base = METHOD_COLORS.get(method, OTHER_COLORS[len(colors) % len(OTHER_COLORS)])
+        base = METHOD_COLORS.get(method) or OTHER_COLORS[_place(method) % len(OTHER_COLORS)]
         earlier = sum(other == method for other in methods[: len(colors)])
         share = min(0.6, 0.3 * earlier)
         colors[arm] = _lighten(base, share) if earlier else base
     return colors
+
+
+def method_symbol(method: str) -> str:
+    """Return a method's marker, the same in every chart."""
+    other = OTHER_SYMBOLS[_place(method) % len(OTHER_SYMBOLS)]
+    return METHOD_SYMBOLS.get(method, other)
+
+
+def _place(method: str) -> int:
+    return OTHER_METHODS.index(method) if method in OTHER_METHODS else len(OTHER_METHODS)
 
 
 def _lighten(color: str, share: float) -> str:

@@ -13,12 +13,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from kasa.report.labels import arm_labels, format_measure, plain
-from kasa.report.palette import METHOD_SYMBOLS, apply_theme, arm_colors
+from kasa.report.labels import arm_labels, format_measure, metric_words, plain
+from kasa.report.palette import apply_theme, arm_colors, method_symbol
 from kasa.runs.records import FinishedRun
 from kasa.text import Translator
 from kasa.verdict.evidence import Evidence
-from kasa.verdict.measures import COSTS, METRICS, Measure, pareto_front
+from kasa.verdict.measures import COSTS, METRIC_MEASURES, Measure, pareto_front
 
 MB = 1e6
 LOG_RATIO = 20
@@ -48,7 +48,7 @@ def _colors(evidence: Evidence) -> dict[str, str]:
 def metric_dots(evidence: Evidence, text: Translator, metric: str) -> Chart:
     """Return a metric per arm: a dot per seed and a bar at their mean."""
     names, colors = _names(evidence, text), _colors(evidence)
-    measure, figure = METRICS[metric], go.Figure()
+    measure, figure = METRIC_MEASURES[metric], go.Figure()
     ticks = []
     for place, arm in enumerate(reversed(evidence.summaries)):
         values = arm.metrics[metric]
@@ -91,7 +91,7 @@ def tradeoff(evidence: Evidence, text: Translator, metric: str, cost: str) -> Ch
     }
     scale = MB if measure.unit == "bytes" else 1.0
     figure = go.Figure()
-    front = pareto_front(points, (measure.direction, METRICS[metric].direction))
+    front = pareto_front(points, (measure.direction, METRIC_MEASURES[metric].direction))
     figure.add_scatter(
         x=[points[arm][0] / scale for arm in front],
         y=[points[arm][1] for arm in front],
@@ -108,7 +108,7 @@ def tradeoff(evidence: Evidence, text: Translator, metric: str, cost: str) -> Ch
             x=[x / scale],
             y=[y],
             mode="markers",
-            marker={"color": colors[arm.arm], "symbol": METHOD_SYMBOLS[arm.method], "size": 14},
+            marker={"color": colors[arm.arm], "symbol": method_symbol(arm.method), "size": 14},
             error_y={
                 "array": [seeds.max - y],
                 "arrayminus": [y - seeds.min],
@@ -116,7 +116,8 @@ def tradeoff(evidence: Evidence, text: Translator, metric: str, cost: str) -> Ch
                 "visible": arm.num_seeds > 1,
             },
             name=names[arm.arm],
-            hovertext=f"{names[arm.arm]}<br>{text(f'metrics.{metric}')}: {text.percent(y)}<br>"
+            hovertext=f"{names[arm.arm]}<br>"
+            f"{text(f'metrics.{metric}')}: {metric_words(metric, y, text)}<br>"
             f"{text(f'metrics.{cost}')}: {value}",
             hoverinfo="text",
         )
@@ -136,11 +137,12 @@ def tradeoff(evidence: Evidence, text: Translator, metric: str, cost: str) -> Ch
 
 
 def _share_axis(evidence: Evidence, metric: str) -> dict[str, Any]:
-    """Return an axis over every seed's value with room at both ends, never beyond 0 and 100 %."""
+    """Return an axis over every seed's value with room at both ends, never beyond what there is."""
+    share = METRIC_MEASURES[metric].unit == "fraction"
     values = [value for arm in evidence.summaries for value in arm.metrics[metric].values]
     room = max(0.02, 0.12 * (max(values) - min(values)))
-    ends = [max(-0.01, min(values) - room), min(1.01, max(values) + room)]
-    return {"range": ends, "tickformat": ".0%", "nticks": 6}
+    ends = [max(-0.01 if share else -1.01, min(values) - room), min(1.01, max(values) + room)]
+    return {"range": ends, "tickformat": ".0%" if share else ".2f", "nticks": 6}
 
 
 def _cost_axis(values: Sequence[float], text: Translator) -> dict[str, Any]:

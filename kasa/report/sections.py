@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from kasa.report import plots
 from kasa.report.data_section import data_section
 from kasa.report.headline import headline
-from kasa.report.labels import arm_labels
+from kasa.report.labels import arm_labels, metric_words
 from kasa.report.method import conditions_section, limits_section, method_section
 from kasa.report.tree import Block, Bullets, Charts, Paragraph, Section, Table
-from kasa.study import METRICS
 from kasa.text import Translator
 from kasa.verdict.compare import ArmSummary
 from kasa.verdict.costs import run_cost, total_cost
@@ -62,7 +61,7 @@ def gate_value(gate: str, value: float | None, evidence: Evidence, text: Transla
     if value is None:
         return "–"
     ways: dict[str, Callable[[float], str]] = {
-        "metric_min": text.percent,
+        "metric_min": lambda least: metric_words(evidence.metric, least, text),
         "train_minutes_max": lambda minutes: _minutes(minutes, text),
         "peak_memory_gb_max": lambda size: text.bytes(1e9 * size),
         "money_max": lambda amount: text.money(amount, evidence.study.prices.currency),
@@ -113,9 +112,13 @@ def arms_table(evidence: Evidence, text: Translator, *, short: bool = False) -> 
     """Return one row per arm: metrics with their range, time, memory, parameters, money."""
     labels, prices = arm_labels(evidence.study, text, short=short), evidence.study.prices
     seconds = ("prepare_seconds", "train_seconds", "total_seconds")
+    metrics = sorted(evidence.study.metrics)
+    writes = any(arm.perplexity is not None for arm in evidence.summaries)
     header = (
         *(text(f"report.column.{name}") for name in ("arm", "seeds")),
-        *(text(f"metrics.{name}") for name in (*METRICS, *seconds)),
+        *(text(f"metrics.{name}") for name in metrics),
+        *((text("metrics.perplexity"),) if writes else ()),
+        *(text(f"metrics.{name}") for name in seconds),
         *(text(f"report.column.{name}") for name in ("memory", "params")),
         text("metrics.money"),
     )
@@ -124,7 +127,8 @@ def arms_table(evidence: Evidence, text: Translator, *, short: bool = False) -> 
         return (
             labels[arm.arm],
             text.number(arm.num_seeds),
-            *(metric_cell(arm, metric, text) for metric in METRICS),
+            *(metric_cell(arm, metric, text) for metric in metrics),
+            *((_perplexity(arm, text),) if writes else ()),
             *(text.seconds(getattr(arm, name)) for name in seconds),
             f"{text.bytes(arm.peak_memory_bytes)}\n({text.bytes(arm.baseline_memory_bytes)})",
             f"{text.number(arm.num_trainable_params)}\n/ {text.number(arm.num_total_params)}",
@@ -135,13 +139,18 @@ def arms_table(evidence: Evidence, text: Translator, *, short: bool = False) -> 
     return Table(header, rows, numeric=tuple(range(1, len(header))))
 
 
+def _perplexity(arm: ArmSummary, text: Translator) -> str:
+    return "–" if arm.perplexity is None else text.number(arm.perplexity, 2)
+
+
 def metric_cell(arm: ArmSummary, metric: str, text: Translator) -> str:
     """Return a mean with its lowest and highest seed, for example 88.1% (87.3–88.9)."""
     values = arm.metrics[metric]
     if arm.num_seeds == 1:
-        return text.percent(values.mean)
-    low, high = (text.number(100 * value, 1) for value in (values.min, values.max))
-    return f"{text.percent(values.mean)}\n({low}–{high})"
+        return metric_words(metric, values.mean, text)
+    ends = [metric_words(metric, value, text) for value in (values.min, values.max)]
+    low, high = (words.removesuffix("%") for words in ends)
+    return f"{metric_words(metric, values.mean, text)}\n({low}–{high})"
 
 
 def arms_section(evidence: Evidence, text: Translator) -> Section:
@@ -149,7 +158,7 @@ def arms_section(evidence: Evidence, text: Translator) -> Section:
     title = text("report.section.arms")
     if not evidence.summaries:
         return Section("arms", title, ())
-    metrics = ordered_metrics(evidence)
+    metrics = evidence.study.metrics
     dots = tuple(plots.metric_dots(evidence, text, metric) for metric in metrics)
     names = tuple(text(f"metrics.{metric}") for metric in metrics)
     prices = evidence.study.prices
@@ -197,17 +206,12 @@ def differences_section(evidence: Evidence, text: Translator) -> Section:
     title = text("report.section.differences")
     if not evidence.verdicts:
         return Section("differences", title, ())
-    metrics = ordered_metrics(evidence)
+    metrics = evidence.study.metrics
     charts = tuple(plots.differences(evidence, text, metric) for metric in metrics)
     tables = tuple(verdicts_table(evidence, text, metric) for metric in metrics)
     names = tuple(text(f"metrics.{metric}") for metric in metrics)
     block = Charts(charts, text("report.choose.metric"), names, tables)
     return Section("differences", title, (block,))
-
-
-def ordered_metrics(evidence: Evidence) -> list[str]:
-    """Return the metrics, the deciding one first."""
-    return sorted(METRICS, key=lambda metric: metric != evidence.metric)
 
 
 def tradeoff_section(evidence: Evidence, text: Translator) -> Section:
@@ -244,9 +248,10 @@ def per_class_table(arm: ArmSummary, text: Translator) -> Table:
 def confusion_section(evidence: Evidence, text: Translator) -> Section:
     """Return each arm's confusion matrix with a table per class below it."""
     labels = arm_labels(evidence.study, text)
-    charts = tuple(plots.confusion(evidence, text, arm.arm) for arm in evidence.summaries)
-    tables = tuple(per_class_table(arm, text) for arm in evidence.summaries)
-    names = tuple(labels[arm.arm] for arm in evidence.summaries)
+    arms = [arm for arm in evidence.summaries if arm.confusion]
+    charts = tuple(plots.confusion(evidence, text, arm.arm) for arm in arms)
+    tables = tuple(per_class_table(arm, text) for arm in arms)
+    names = tuple(labels[arm.arm] for arm in arms)
     blocks = (Charts(charts, text("report.choose.arm"), names, tables),) if charts else ()
     return Section("confusion", text("report.section.confusion"), blocks)
 
@@ -258,11 +263,7 @@ def examples_section(evidence: Evidence, text: Translator) -> Section:
     if len(arms) < 2:
         return Section("examples", title, ())
     table = evidence.disagreements
-    numbers = {
-        "count": text.number(len(table)),
-        "rows": text.number(evidence.card.sizes["test"]),
-    }
-    intro = Paragraph(text("report.examples_note", **numbers))
+    intro = Paragraph(examples_note(evidence, text))
     if table.empty:
         return Section("examples", title, (intro,))
     first = table.head(MOST_EXAMPLES)
@@ -277,13 +278,28 @@ def examples_section(evidence: Evidence, text: Translator) -> Section:
     return Section("examples", title, tuple(blocks))
 
 
+def examples_note(evidence: Evidence, text: Translator) -> str:
+    """Return on how many test rows the arms differ, and what counts as an arm's answer."""
+    kinds = {"regression": "mean", "generation": "first"}
+    return text(
+        "report.examples_note",
+        count=text.number(len(evidence.disagreements)),
+        rows=text.number(evidence.card.sizes["test"]),
+        kind=text(f"report.usual_answer.{kinds.get(evidence.study.task, 'most')}"),
+    )
+
+
 def runs_section(evidence: Evidence, text: Translator) -> Section:
     """Return every run with its id, status and numbers, and why the failed ones failed."""
     labels = arm_labels(evidence.study, text)
     measured = {run.id: run for run in evidence.finished}
     names = ("run_id", "arm", "seed", "run_status", evidence.metric, "train_seconds", "selected")
     header = tuple(
-        text(f"metrics.{name}" if name in {*METRICS, "train_seconds"} else f"report.column.{name}")
+        text(
+            f"metrics.{name}"
+            if name in {evidence.metric, "train_seconds"}
+            else f"report.column.{name}"
+        )
         for name in names
     )
     rows = []
@@ -292,7 +308,7 @@ def runs_section(evidence: Evidence, text: Translator) -> Section:
         numbers = ("–", "–", "–")
         if done:
             chosen = ", ".join(f"{name} = {value:g}" for name, value in done.selected.items())
-            value = text.percent(done.metrics[evidence.metric])
+            value = metric_words(evidence.metric, done.metrics[evidence.metric], text)
             numbers = (value, text.seconds(done.train_seconds), chosen or "–")
         status = text(f"report.status.{run.status}")
         rows.append((run.id, labels[str(run.arm)], str(run.seed), status, *numbers))

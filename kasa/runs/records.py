@@ -79,3 +79,6 @@ class FinishedRun:
     labels: tuple[str, ...]
     conditions: dict[str, Any]
     predictions: pd.DataFrame
+    tokens_per_second: float | None = None
+    matmul_share: float | None = None
+    energy_joules: float | None = None

@@ -5,7 +5,8 @@ kasa.db                studies, runs, the dispatcher's place
 settings.json          hub access and other choices of the person
 datasets/<sha256>/     an uploaded or imported file under its own name
 spectra/<sha256>/      a model's spectra, one file a matrix
-studies/<id>/          study.toml, rows.jsonl (the rows and the part each belongs to), card.json
+studies/<id>/          study.toml, rows.jsonl (the rows and the part each belongs to), card.json,
+                       features/ (what the untouched base says to the rows)
 runs/<id>/             config.json, log.txt, events.jsonl, result.json, predictions.csv, adapter,
                        checkpoints while there is no result
 """
@@ -28,11 +29,11 @@ from typing import Any
 import pandas as pd
 
 from kasa.data.card import DatasetCard, card_from_dict, prepare_study
-from kasa.errors import KasaError, StoreError, StudyError
+from kasa.errors import KasaError, StoreError
 from kasa.runs.files import read_json, safe_name, workspace, write_bytes, write_json
 from kasa.runs.job import read_events
 from kasa.runs.records import ACTIVE, FinishedRun, RunRecord, StudyRecord
-from kasa.study import TRAINED_TASKS, Study, study_from_dict
+from kasa.study import Study, study_from_dict
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS studies (
@@ -188,9 +189,8 @@ class Store:
         record = self.study(study_id)
         if record.status == "draft":
             study = self.with_dataset(record.study)
+            study.check_task()
             prepared, card = prepare_study(study.data, study.protocol)
-            if prepared.task not in TRAINED_TASKS:
-                raise StudyError("task_not_trained", task=prepared.task)
             folder = self.study_folder(study_id)
             rows = prepared.rows.to_json(orient="records", lines=True, force_ascii=False)
             write_bytes(folder / "rows.jsonl", rows.encode())

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from kasa.arms import Arm
 from kasa.spectral.spectrum import Spectrum
-from kasa.study import Arm
 
 # The last part of the names that adapters take by default: PEFT's query and value, by architecture.
 USUAL_TARGETS = (

@@ -1,4 +1,4 @@
-"""Arms over PEFT: LoRA and KaSA on a base encoder, and the guard that KaSA really is KaSA.
+"""Arms over PEFT: KaSA and the others on a base model, and the guard that KaSA really is KaSA.
 
 KaSA (arXiv:2412.06071): the base weight W = UΣVᵀ loses its smallest singular triplets, then
 ΔW = (α/r)·B·diag(d)·A is trained with loss L1 + (β·Σdⱼ² + γ·(‖BᵀB−I‖_F + ‖AAᵀ−I‖_F))/M over M
@@ -13,20 +13,22 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import peft
 import torch
-from peft import KasaConfig, LoraConfig, get_peft_model
+from peft import get_peft_model, set_peft_model_state_dict
 from peft.tuners.lora.variants import KasaLinearVariant
-from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as PEFT_TARGETS
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from kasa.errors import ModelError, TrainingError
-from kasa.spectral.removal import smallest_part, subtract
+from kasa.arms import Arm
+from kasa.errors import ModelError, StoreError, TrainingError
+from kasa.spectral.removal import remove_smallest, smallest_part, subtract
 from kasa.spectral.spectrum import singular_values
-from kasa.study import Arm
+from kasa.tuning.configs import peft_config, usual_targets
 
 ADAPTER = "default"
 # The scoped replacement below was read against this release and no other.
@@ -43,55 +45,70 @@ class Expectation:
     change: float
 
 
-def target_modules(encoder: nn.Module, arm: Arm) -> list[str]:
-    """Return the full names of the adapted linear layers; none found raises `ModelError`."""
-    model_type = str(encoder.config.model_type)  # type: ignore[union-attr]
-    wanted = arm.target_modules or PEFT_TARGETS.get(model_type, ())
-    suffixes = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+def target_modules(base: nn.Module, arm: Arm) -> list[str]:
+    """Return the full names of the adapted linear layers; none found raises `ModelError`.
+
+    For KaSA a layer that is none, or too small for the rank, raises it too.
+    """
+    model_type = str(base.config.model_type)  # type: ignore[union-attr]
+    suffixes = arm.target_modules or usual_targets(model_type, arm.method)
     pattern = re.compile("|".join(rf"(^|.*\.){re.escape(name)}" for name in suffixes) or "(?!)")
     # A name may also fit a container or a norm ("attention", "LayerNorm"), which have no matrix.
     found = [
         name
-        for name, layer in encoder.named_modules()
+        for name, layer in base.named_modules()
         if pattern.fullmatch(name) and isinstance(layer, (nn.Linear, Conv1D))
     ]
     if not found:
         raise ModelError("no_targets", model_type=model_type, wanted=", ".join(suffixes) or "-")
-    for name in found:
-        layer = encoder.get_submodule(name)
-        if arm.method == "kasa" and not isinstance(layer, nn.Linear):
-            raise ModelError("kasa_needs_linear", module=name, kind=type(layer).__name__)
-        limit = min(_weight(encoder, name).shape) - 1
-        if arm.method == "kasa" and arm.rank > limit:
-            raise ModelError("kasa_rank_too_large", module=name, rank=arm.rank, limit=limit)
+    if arm.method == "kasa":
+        for name in found:
+            layer = base.get_submodule(name)
+            if not isinstance(layer, nn.Linear):
+                raise ModelError("kasa_needs_linear", module=name, kind=type(layer).__name__)
+            limit = min(_weight(base, name).shape) - 1
+            if arm.rank > limit:
+                raise ModelError("kasa_rank_too_large", module=name, rank=arm.rank, limit=limit)
     return found
 
 
-def adapt(encoder: nn.Module, arm: Arm) -> tuple[nn.Module, dict[str, Expectation]]:
-    """Put the arm's adapters on the encoder; for KaSA also return what the guard must find.
+def adapt(
+    base: nn.Module, arm: Arm, num_steps: int = 1
+) -> tuple[nn.Module, dict[str, Expectation]]:
+    """Make the arm's weights trainable; for KaSA also return what the guard must find.
 
-    The encoder is changed in place: KaSA's truncation is destructive, never use it as base again.
+    The base is changed in place: KaSA's truncation and PiSSA's split are destructive, never use it
+    as base again. `num_steps` is how long training will be, which AdaLoRA plans by.
     """
-    names = target_modules(encoder, arm)
-    kasa = KasaConfig(beta=arm.beta, gamma=arm.gamma) if arm.method == "kasa" else None
-    config = LoraConfig(
-        r=arm.rank,
-        lora_alpha=arm.scale_alpha,
-        lora_dropout=0.0,
-        target_modules=names,
-        fan_in_fan_out=isinstance(encoder.get_submodule(names[0]), Conv1D),
-        kasa_config=kasa,
-    )
-    originals = {}
-    if kasa is not None:
-        originals = {name: _weight(encoder, name).detach().clone() for name in names}
-    counts = {encoder.get_submodule(name): arm.removed_from(name) for name in names}
-    with removing(lambda base, _rank: counts[base]):
-        adapted = get_peft_model(encoder, config, adapter_name=ADAPTER)
+    if arm.method == "full":
+        return base.requires_grad_(requires_grad=True), {}
+    names = target_modules(base, arm) if arm.method != "peft" else []
+    config = peft_config(base, arm, names, num_steps)
+    if arm.method == "peft":
+        return _adapted_as_told(base, config), {}
+    if arm.method != "kasa":
+        return get_peft_model(base, config, adapter_name=ADAPTER), {}
+    originals = {name: _weight(base, name).detach().clone() for name in names}
+    counts = {base.get_submodule(name): arm.removed_from(name) for name in names}
+    if not arm.diagonal:
+        for name in names:
+            weight = _weight(base, name)
+            weight.data = remove_smallest(weight.data, counts[base.get_submodule(name)])
+    with removing(lambda layer, _rank: counts[layer]):
+        adapted = get_peft_model(base, config, adapter_name=ADAPTER)
     return adapted, {
         name: Expectation(weight, removed_norm(weight, arm.removed_from(name)))
         for name, weight in originals.items()
     }
+
+
+def _adapted_as_told(base: nn.Module, config: Any) -> nn.Module:
+    """Adapt by a person's own configuration; what PEFT refuses raises `TrainingError`."""
+    try:
+        return get_peft_model(base, config, adapter_name=ADAPTER)
+    except (TypeError, ValueError, AttributeError) as error:
+        kind, detail = str(config.peft_type.value), str(error)[:300]
+        raise TrainingError("peft_config_bad", kind=kind, detail=detail) from error
 
 
 def removed_norm(weight: Tensor, count: int) -> float:
@@ -127,23 +144,58 @@ def removing(count: Callable[[nn.Module, int], int]) -> Iterator[None]:
 
 def regulariser(adapted: nn.Module, num_matrices: int) -> Tensor:
     """Return KaSA's β·L2 + γ·L3 averaged over the adapted matrices (PEFT sums it)."""
-    total: Tensor = _lora_model(adapted)._get_kasa_loss()  # noqa: SLF001
+    total: Tensor = _tuner(adapted)._get_kasa_loss()  # noqa: SLF001
     return total / num_matrices
+
+
+def penalty_of(adapted: nn.Module, arm: Arm, num_matrices: int) -> Callable[[], Tensor] | None:
+    """Return what an arm adds to the task loss; None for an arm that adds nothing.
+
+    AdaLoRA's (arXiv:2303.10512, eq. 4) is λ·mean(‖PᵀP−I‖_F, ‖QQᵀ−I‖_F); PEFT adds it to a loss that
+    the base itself computes, and here the head computes it.
+    """
+    if arm.method == "kasa" and arm.diagonal:
+        return lambda: regulariser(adapted, num_matrices)
+    if arm.method != "adalora":
+        return None
+    weight = float(adapted.peft_config[ADAPTER].orth_reg_weight)  # type: ignore[union-attr, index]
+    factors = [
+        factor
+        for name, factor in adapted.named_parameters()
+        if f"lora_A.{ADAPTER}" in name or f"lora_B.{ADAPTER}" in name
+    ]
+
+    def orthogonality() -> Tensor:
+        found = []
+        for factor in factors:
+            square = factor @ factor.T if len(factor) <= factor.shape[1] else factor.T @ factor
+            one = torch.eye(len(square), device=square.device)
+            found.append(torch.linalg.norm(square - one))
+        return weight * torch.stack(found).mean()
+
+    return orthogonality
+
+
+def after_step(adapted: nn.Module, arm: Arm, step: int) -> None:
+    """Let AdaLoRA move its rank between matrices; `step` counts from 0, gradients still there."""
+    if arm.method == "adalora":
+        _tuner(adapted).update_and_allocate(step)
 
 
 def guard(adapted: nn.Module, arm: Arm, expected: dict[str, Expectation]) -> dict[str, Any]:
     """Prove that a KaSA run is one, or raise `TrainingError` with the reason.
 
-    Checked on every target: `lora_diag` of length r; ‖W − W'‖_F equal to the removed energy, and
-    ‖W'‖_F² = ‖W‖_F² − ‖W − W'‖_F², which only taking components *out* fulfils; and a regulariser
-    above zero. Returns the figures for result.json.
+    Checked on every target: `lora_diag` of length r (none for an arm without it); ‖W − W'‖_F equal
+    to the removed energy, and ‖W'‖_F² = ‖W‖_F² − ‖W − W'‖_F², which only taking components *out*
+    fulfils; and a regulariser above zero. Returns the figures for result.json.
     """
-    base: nn.Module = _lora_model(adapted).model
+    tuner: nn.Module = _tuner(adapted).model
     worst = 0.0
     for name, expectation in expected.items():
-        layer: Any = base.get_submodule(name)
+        layer: Any = tuner.get_submodule(name)
         diagonal = getattr(layer, "lora_diag", {})
-        if ADAPTER not in diagonal or len(diagonal[ADAPTER]) != arm.rank:
+        length = len(diagonal[ADAPTER]) if ADAPTER in diagonal else 0
+        if length != (arm.rank if arm.diagonal else 0):
             raise TrainingError("guard_no_diagonal", module=name)
         now = layer.get_base_layer().weight.detach()
         change = float(torch.linalg.vector_norm(expectation.original.double() - now.double()))
@@ -157,9 +209,11 @@ def guard(adapted: nn.Module, arm: Arm, expected: dict[str, Expectation]) -> dic
                 "guard_wrong_change", module=name, got=change, wanted=expectation.change
             )
         worst = max(worst, off / scale)
-    with torch.no_grad():
-        penalty = float(regulariser(adapted, len(expected)))
-    if (arm.beta > 0 or arm.gamma > 0) and not penalty > 0:
+    penalty = 0.0
+    if arm.diagonal:
+        with torch.no_grad():
+            penalty = float(regulariser(adapted, len(expected)))
+    if arm.regularised and not penalty > 0:
         raise TrainingError("guard_no_regulariser", got=penalty)
     return {
         "num_matrices": len(expected),
@@ -168,13 +222,33 @@ def guard(adapted: nn.Module, arm: Arm, expected: dict[str, Expectation]) -> dic
     }
 
 
-def _lora_model(adapted: nn.Module) -> Any:
-    # peft's LoraModel, which nn.Module's annotations cannot name.
+def save(adapted: Any, folder: Path) -> None:
+    """Save the adapter as PEFT does, in safetensors."""
+    config = adapted.peft_config[ADAPTER]
+    if config.peft_type == "ADALORA":
+        # Its pattern is the last trial's; the chosen weights are zero already where pruned.
+        config.rank_pattern = None
+    adapted.save_pretrained(str(folder))
+
+
+def restore(adapted: nn.Module, folder: Path) -> None:
+    """Load a saved adapter into a freshly adapted base; raises `StoreError` where keys differ."""
+    state = load_file(folder / "adapter_model.safetensors")
+    found = set_peft_model_state_dict(adapted, state, adapter_name=ADAPTER)
+    trained = {name for name, weight in adapted.named_parameters() if weight.requires_grad}
+    missing = sorted(trained & set(found.missing_keys))
+    if missing or found.unexpected_keys:
+        detail = ", ".join([*missing, *found.unexpected_keys][:3])
+        raise StoreError("adapter_differs", folder=folder.parent.name, detail=detail)
+
+
+def _tuner(adapted: nn.Module) -> Any:
+    # peft's tuner (LoraModel, AdaLoraModel), which nn.Module's annotations cannot name.
     return adapted.base_model
 
 
-def _weight(encoder: nn.Module, name: str) -> Tensor:
-    weight = encoder.get_submodule(name).weight
+def _weight(base: nn.Module, name: str) -> Tensor:
+    weight = base.get_submodule(name).weight
     if not isinstance(weight, Tensor):
-        raise ModelError("no_targets", model_type=type(encoder).__name__, wanted=name)
+        raise ModelError("no_targets", model_type=type(base).__name__, wanted=name)
     return weight

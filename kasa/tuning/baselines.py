@@ -1,72 +1,32 @@
-"""The baselines a tuned arm must beat: frozen base + linear head, TF-IDF + logistic regression.
+"""The cheap methods that need no base model: TF-IDF with a linear model, and the majority.
 
-Both get a grid of regularisation strengths, chosen on validation, as tuned arms get learning rates.
+TF-IDF gets a grid of regularisation strengths, chosen on validation, as tuned arms get learning
+rates.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 
+from kasa.tuning.answers import (
+    Answers,
+    choice_answers,
+    class_answers,
+    score_answers,
+    text_answers,
+)
 from kasa.tuning.measure import memory_bytes, stopwatch
-from kasa.tuning.metrics import preference, score
-from kasa.tuning.outcome import Outcome, Parts
+from kasa.tuning.outcome import Outcome, Part, Parts
+from kasa.tuning.probe import fit_probe
 
-STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 JAPANESE = re.compile("[぀-ヿ㐀-鿿]")
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A fitted logistic regression with the trials it was chosen from."""
-
-    model: LogisticRegression
-    strength: float
-    trials: list[dict[str, Any]]
-    validation: dict[str, float]
-
-    @property
-    def train_seconds(self) -> float:
-        """Seconds of the chosen trial's fit."""
-        chosen = [trial for trial in self.trials if trial["C"] == self.strength]
-        return float(chosen[0]["train_seconds"])
-
-    def head(self, num_labels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return weight (classes, d) and bias (classes,) of an equal softmax head.
-
-        With two classes scikit-learn fits one logit z; ±z/2 gives the same probabilities.
-        """
-        weight, bias = self.model.coef_, self.model.intercept_
-        if num_labels == 2 and len(weight) == 1:
-            return np.vstack([-weight / 2, weight / 2]), np.concatenate([-bias / 2, bias / 2])
-        return weight, bias
-
-
-def fit_probe(train_x: Any, train_y: Sequence[int], val_x: Any, val_y: Sequence[int]) -> Probe:
-    """Fit logistic regression for every strength C and keep the best on validation.
-
-    Chosen by validation accuracy, ties by lower validation log-loss, then by the smaller C.
-    """
-    trials: list[dict[str, Any]] = []
-    fitted = []
-    classes = np.arange(max(train_y) + 1)
-    for strength in STRENGTHS:
-        with stopwatch() as watch:
-            model = LogisticRegression(C=strength, max_iter=5000).fit(train_x, train_y)
-        validation = score(val_y, model.predict(val_x).tolist())
-        validation["loss"] = float(log_loss(val_y, model.predict_proba(val_x), labels=classes))
-        trials.append({"C": strength, "validation": validation, "train_seconds": watch.seconds})
-        fitted.append(model)
-    best = min(range(len(trials)), key=lambda i: preference(trials[i]["validation"]))
-    return Probe(fitted[best], STRENGTHS[best], trials, trials[best]["validation"])
 
 
 def vectorizer(texts: Sequence[str]) -> TfidfVectorizer:
@@ -77,27 +37,120 @@ def vectorizer(texts: Sequence[str]) -> TfidfVectorizer:
     return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
 
 
-def run_tfidf(parts: Parts) -> Outcome:
-    """Fit TF-IDF + logistic regression on the training rows; nothing of the base model is used."""
+def fitted_vectorizer(part: Part) -> TfidfVectorizer:
+    """Return TF-IDF fitted on every text of a part: second texts and choices too."""
+    texts = [*part.texts, *part.seconds, *(text for row in part.choices for text in row)]
+    return vectorizer(texts).fit(texts)
+
+
+def word_features(words: TfidfVectorizer, part: Part) -> Any:
+    """Return sparse features: a text's weights, or what two texts have and share.
+
+    Two texts (a pair, or a question with each of its choices) give [a, b, a∘b, |a − b|].
+    """
+    if part.choices:
+        asked = [text for text, row in zip(part.texts, part.choices, strict=True) for _ in row]
+        return _pairs(words, asked, [text for row in part.choices for text in row])
+    if part.seconds:
+        return _pairs(words, part.texts, part.seconds)
+    return words.transform(part.texts)
+
+
+def _pairs(words: TfidfVectorizer, first: Sequence[str], second: Sequence[str]) -> Any:
+    a, b = words.transform(first), words.transform(second)
+    return sparse.hstack([a, b, a.multiply(b), abs(a - b)]).tocsr()
+
+
+def run_tfidf(parts: Parts, *, class_weights: bool = False) -> Outcome:
+    """Fit TF-IDF and a linear model on the training rows; nothing of the base model is used.
+
+    Where answers are texts, the answer of the nearest training prompt (cosine) is given instead.
+    """
     before = memory_bytes()
-    words = vectorizer(parts.train.texts)
     with stopwatch() as preparing:
-        train_x = words.fit_transform(parts.train.texts)
-    val_x = words.transform(parts.validation.texts)
-    probe = fit_probe(train_x, parts.train.labels, val_x, parts.validation.labels)
+        words = fitted_vectorizer(parts.train)
+        train_x = word_features(words, parts.train)
+    if parts.task == "generation":
+        return _nearest(parts, words, preparing.seconds, before)
+
+    def features(part: Part) -> Any:
+        return train_x if part is parts.train else word_features(words, part)
+
+    probe = fit_probe(features, parts, class_weights=class_weights)
     with stopwatch() as evaluating:
-        probabilities = probe.model.predict_proba(words.transform(parts.test.texts))
-    num_params = int(probe.model.coef_.size + probe.model.intercept_.size)
+        answers = probe.answers(word_features(words, parts.test), parts.test)
     return Outcome(
-        probabilities=probabilities,
+        answers=answers,
         selected={"C": probe.strength},
         validation=probe.validation,
         trials=probe.trials,
         prepare_seconds=preparing.seconds,
         train_seconds=probe.train_seconds,
         evaluate_seconds=evaluating.seconds,
-        num_trainable_params=num_params,
-        num_total_params=num_params,
+        num_trainable_params=probe.num_params,
+        num_total_params=probe.num_params,
+        baseline_memory_bytes=before,
+        conditions={"precision": "fp64"},
+    )
+
+
+def _nearest(parts: Parts, words: TfidfVectorizer, seconds: float, before: int) -> Outcome:
+    known = words.transform(parts.train.texts)
+
+    def answered(part: Part) -> Answers:
+        likeness = words.transform(part.texts) @ known.T
+        nearest = np.asarray(likeness.argmax(axis=1)).ravel()
+        return text_answers(part, [parts.train.labels[i] for i in nearest])
+
+    return _untrained(answered(parts.validation), parts, answered, seconds, before)
+
+
+def run_majority(parts: Parts) -> Outcome:
+    """Give every row the same answer: what anything that has learned must beat.
+
+    The most frequent class or answer, the mean score, the most frequent place among the choices.
+    """
+    before = memory_bytes()
+    with stopwatch() as preparing:
+        most = Counter(parts.train.labels).most_common(1)[0][0]
+        mean = float(np.mean(parts.train.labels)) if parts.task == "regression" else 0.0
+
+    def answered(part: Part) -> Answers:
+        if parts.task == "regression":
+            return score_answers(part, np.full(len(part.rows), mean))
+        if parts.task == "generation":
+            return text_answers(part, [str(most)] * len(part.rows))
+        if parts.task == "multiple_choice":
+            places = [min(int(most), len(choices) - 1) for choices in part.choices]
+            figures = [
+                np.eye(len(choices))[place]
+                for choices, place in zip(part.choices, places, strict=True)
+            ]
+            return choice_answers(part, figures)
+        shares = np.bincount(parts.train.labels, minlength=len(parts.labels))
+        return class_answers(
+            part, parts.labels, np.tile(shares / shares.sum(), (len(part.rows), 1))
+        )
+
+    return _untrained(answered(parts.validation), parts, answered, preparing.seconds, before)
+
+
+def _untrained(
+    validation: Answers, parts: Parts, answered: Any, seconds: float, before: int
+) -> Outcome:
+    """Return the outcome of a method without parameters and without settings to choose."""
+    with stopwatch() as evaluating:
+        answers = answered(parts.test)
+    return Outcome(
+        answers=answers,
+        selected={},
+        validation=validation.validation,
+        trials=[],
+        prepare_seconds=seconds,
+        train_seconds=0.0,
+        evaluate_seconds=evaluating.seconds,
+        num_trainable_params=0,
+        num_total_params=0,
         baseline_memory_bytes=before,
         conditions={"precision": "fp64"},
     )

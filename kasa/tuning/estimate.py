@@ -11,10 +11,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from kasa.study import Arm, Protocol, Study
+from kasa.arms import Arm
+from kasa.study import Study
 
 # What one probe measures does not depend on these, so changing them needs no new probe.
-FREE_SETTINGS = ("profile", "seeds", "learning_rates", "epochs", "equivalence_margin")
+FREE_SETTINGS = {
+    *("profile", "seeds", "learning_rates", "epochs", "equivalence_margin", "patience")
+}
 
 
 @dataclass(frozen=True)
@@ -50,22 +53,24 @@ def extrapolate(study: Study, measured: dict[str, Any]) -> list[Estimate]:
     probe's result.json.
     """
     named = zip(study.arm_names(), study.arms, strict=True)
-    return [_estimate(name, arm, study.protocol, measured) for name, arm in named]
+    return [_estimate(name, arm, study, measured) for name, arm in named]
 
 
-def _estimate(name: str, arm: Arm, protocol: Protocol, measured: dict[str, Any]) -> Estimate:
+def _estimate(name: str, arm: Arm, study: Study, measured: dict[str, Any]) -> Estimate:
+    protocol = study.protocol
     figures = measured["arms"][name]
     rows = measured["rows"]
-    seconds = measured["startup_seconds"] if arm.method != "tfidf" else 0.0
+    needs_base = arm.method not in {"tfidf", "majority"}
+    seconds = measured["startup_seconds"] if needs_base else 0.0
     if arm.tuned:
         steps = protocol.epochs * -(-rows["train"] // protocol.batch_size)
-        row = measured["embed_seconds_per_row"]
+        row = measured["answer_seconds_per_row"]
         trial = (
             figures["prepare_seconds"]
             + steps * figures["step_seconds"]
             + protocol.epochs * rows["validation"] * row
         )
-        seconds += measured["base_seconds"] + len(protocol.learning_rates) * trial
+        seconds += measured["base_seconds"] + len(study.learning_rates(arm)) * trial
         seconds += rows["test"] * row
     else:
         seconds += figures["run_seconds"]

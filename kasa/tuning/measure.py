@@ -26,6 +26,7 @@ PACKAGES = ("torch", "transformers", "peft", "datasets", "scikit-learn", "numpy"
 ROOT = Path(__file__).resolve().parents[2]
 # Below this ratio bf16 is not worth its rounding.
 WORTHWHILE_SPEEDUP = 1.3
+POWERCAP = Path("/sys/class/powercap")
 
 
 @dataclass
@@ -86,12 +87,51 @@ def peak_cuda_bytes() -> int | None:
     return int(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else None
 
 
+class EnergyMeter:
+    """Joules of the processor's packages since it was made, where the system reports them.
+
+    Source: Linux's powercap counters (RAPL), which only some machines let everybody read; they
+    count everything that the processor does, other programs' work too.
+    """
+
+    def __init__(self) -> None:
+        """Read every package's counter; none readable leaves nothing to measure."""
+        self.begun = {folder: _energy(folder) for folder in POWERCAP.glob("intel-rapl:?")}
+
+    def joules(self) -> float | None:
+        """Return the joules so far, None where no counter can be read."""
+        total, known = 0, False
+        for folder, before in self.begun.items():
+            after = _energy(folder)
+            if before is None or after is None:
+                continue
+            known = True
+            turn = _read_number(folder / "max_energy_range_uj") or 0
+            total += after - before if after >= before else after - before + turn
+        return total / 1e6 if known else None
+
+
+def _energy(folder: Path) -> int | None:
+    return _read_number(folder / "energy_uj")
+
+
+def _read_number(file: Path) -> int | None:
+    try:
+        return int(file.read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+
+
 @dataclass(frozen=True)
 class Precision:
-    """The number format of training's matrix products and how it was chosen."""
+    """The number format of training's matrix products, how it was chosen, and their speed in it.
+
+    `matmul_flops` are operations per second of the measured product; 0 where none was measured.
+    """
 
     name: str
     bf16_speedup: float
+    matmul_flops: float = 0.0
 
 
 def precision_file(run_folder: Path) -> Path:
@@ -118,7 +158,9 @@ def choose_precision(kept: Path) -> Precision:
     slow = _best_seconds(lambda: left @ right)
     fast = _best_seconds(lambda: half_left @ half_right)
     ratio = round(slow / fast, 2)
-    chosen = Precision("bf16" if ratio >= WORTHWHILE_SPEEDUP else "fp32", ratio)
+    name = "bf16" if ratio >= WORTHWHILE_SPEEDUP else "fp32"
+    operations = 2 * 512 * 1024 * 1024
+    chosen = Precision(name, ratio, operations / (fast if name == "bf16" else slow))
     # An estimate and a run may choose at the same time: neither may read the other's half a file.
     half = kept.with_name(f"{kept.name}.{os.getpid()}")
     half.write_text(json.dumps({"device": device, **asdict(chosen)}), "utf-8")
@@ -130,7 +172,8 @@ def _known_precision(kept: Path, device: str) -> Precision | None:
     try:
         known = json.loads(kept.read_text("utf-8"))
         if known["device"] == device:
-            return Precision(str(known["name"]), float(known["bf16_speedup"]))
+            flops = float(known.get("matmul_flops", 0.0))
+            return Precision(str(known["name"]), float(known["bf16_speedup"]), flops)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
     return None

@@ -2,61 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from kasa.tuning.metrics import score
+from kasa.data.rows import TARGETS
+from kasa.tuning.answers import Answers
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the rows: their numbers in the file, texts and label ids."""
+    """One part of the rows: their numbers in the file, what is read and what is to be answered.
+
+    `labels` are class ids, scores, the number of the right choice, or answers, as the task has it;
+    `seconds` are the second texts of pairs, `choices` what can be chosen from.
+    """
 
     rows: tuple[int, ...]
     texts: tuple[str, ...]
-    labels: tuple[int, ...]
+    labels: tuple[Any, ...]
+    seconds: tuple[str, ...] = ()
+    choices: tuple[tuple[str, ...], ...] = ()
+
+    def first(self, count: int) -> Part:
+        """Return the first `count` rows."""
+        return Part(
+            self.rows[:count],
+            self.texts[:count],
+            self.labels[:count],
+            self.seconds[:count],
+            self.choices[:count],
+        )
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Train, validation and test rows with the label names that the ids stand for."""
+    """Train, validation and test rows; `labels` are the names that class ids stand for."""
 
     train: Part
     validation: Part
     test: Part
     labels: tuple[str, ...]
+    task: str = "classification"
 
 
-def split_parts(rows: pd.DataFrame) -> Parts:
-    """Return the rows (row, text, label, part) by part; label ids follow the sorted label names."""
-    labels = tuple(sorted(rows["label"].unique()))
+def split_parts(rows: pd.DataFrame, task: str = "classification") -> Parts:
+    """Return a study's rows by part; class ids follow the sorted label names.
+
+    `rows` has the columns row, part, and the task's inputs and target (kasa.data.rows).
+    """
+    target = rows[TARGETS[task]]
+    labels = tuple(sorted(target.unique())) if TARGETS[task] == "label" else ()
     ids = {label: index for index, label in enumerate(labels)}
 
     def part(name: str) -> Part:
         chosen = rows[rows["part"] == name]
+        texts = chosen["prompt" if "prompt" in chosen else "text"]
+        seconds = chosen.get("second_text", ())
+        choices = tuple(tuple(json.loads(cell)) for cell in chosen.get("choices", ()))
+        answers = list(chosen[TARGETS[task]])
+        if labels:
+            answers = [ids[answer] for answer in answers]
+        elif task == "regression":
+            answers = [float(answer) for answer in answers]
+        elif task == "multiple_choice":
+            answers = [
+                offered.index(answer) for offered, answer in zip(choices, answers, strict=True)
+            ]
         return Part(
             tuple(int(row) for row in chosen["row"]),
-            tuple(chosen["text"]),
-            tuple(ids[label] for label in chosen["label"]),
+            tuple(texts),
+            tuple(answers),
+            tuple(seconds),
+            choices,
         )
 
-    return Parts(part("train"), part("validation"), part("test"), labels)
+    return Parts(part("train"), part("validation"), part("test"), labels, task)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What one run measured, all but its memory and total time.
 
-    `probabilities` is (test rows, classes). `prepare_seconds` and `train_seconds` are the
-    chosen trial's own; every trial's are in `trials`.
+    `answers` are those to the test rows. `prepare_seconds` and `train_seconds` are the chosen
+    trial's own; every trial's are in `trials`. `cached_seconds` were spent by an earlier run of the
+    study on what this one found; `matmul_share` is how much of the machine's measured
+    matrix-product speed training reached.
     """
 
-    probabilities: NDArray[np.float64]
+    answers: Answers
     selected: dict[str, float]
     validation: dict[str, float]
     trials: list[dict[str, Any]]
@@ -67,34 +103,7 @@ class Outcome:
     num_total_params: int
     baseline_memory_bytes: int
     guard: dict[str, Any] | None = None
+    cached_seconds: float = 0.0
+    tokens_per_second: float | None = None
+    matmul_share: float | None = None
     conditions: dict[str, Any] = field(default_factory=dict)
-
-    def predictions(self, parts: Parts) -> pd.DataFrame:
-        """Return the test rows: row, label, predicted, confidence (its probability)."""
-        predicted = self.probabilities.argmax(1)
-        return pd.DataFrame(
-            {
-                "row": parts.test.rows,
-                "label": [parts.labels[i] for i in parts.test.labels],
-                "predicted": [parts.labels[i] for i in predicted],
-                "confidence": self.probabilities.max(1).round(6),
-            }
-        )
-
-    def metrics(self, parts: Parts) -> dict[str, float]:
-        """Return the test metrics, computed once, after everything was chosen."""
-        return score(parts.test.labels, self.probabilities.argmax(1).tolist())
-
-
-def softmax(logits: NDArray[Any], axis: int = -1) -> NDArray[np.float64]:
-    """Return exp(x)/Σexp(x) along an axis, in float64, shifted by the maximum against overflow."""
-    shifted = logits.astype(np.float64) - logits.max(axis=axis, keepdims=True)
-    exponentials = np.exp(shifted)
-    result: NDArray[np.float64] = exponentials / exponentials.sum(axis=axis, keepdims=True)
-    return result
-
-
-def cross_entropy(logits: NDArray[Any], labels: Sequence[int]) -> float:
-    """Return the mean of −log softmax(logits)[label] in nats."""
-    probabilities = softmax(logits)[np.arange(len(labels)), list(labels)]
-    return float(-np.log(np.clip(probabilities, 1e-12, None)).mean())

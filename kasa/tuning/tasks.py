@@ -1,190 +1,145 @@
-"""Text classification on a base model: its pooling, its head, its rows as tensors."""
+"""Task: how the rows of a task become tensors, a model that answers them, and answers.
+
+A run asks its task for everything that differs between tasks; the training around it is the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
 
-from kasa.errors import ModelError
-from kasa.model.source import ModelSource, model_facts
+from kasa.model.source import ModelSource
+from kasa.study import Protocol
+from kasa.tuning.answers import Answers
+from kasa.tuning.features import FeatureCache
+from kasa.tuning.outcome import Part, Parts
+from kasa.tuning.probe import Probe
+from kasa.tuning.reader import Reader, load_reader
 
-DECODER_SUFFIXES = ("ForCausalLM", "LMHeadModel")
-
-
-@dataclass(frozen=True)
-class Reader:
-    """How a base model reads text: its tokenizer, its pooling, and the most tokens per row."""
-
-    tokenizer: PreTrainedTokenizerBase
-    pooling: str
-    max_length: int
+EVALUATE_BATCH = 64
+Batch = dict[str, Tensor]
 
 
-def load_reader(source: ModelSource, max_length: int) -> Reader:
-    """Return the model's tokenizer and pooling.
+class Task(ABC):
+    """One study's rows and base model; every tuned run of the study starts from it.
 
-    A declared pooling (modules.json) is used; otherwise mean for encoders, last token for decoders.
+    `probe` is the linear probe that heads start from, None for tasks without a head.
     """
-    with _explained(source):
-        config = AutoConfig.from_pretrained(source.folder, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(source.folder, local_files_only=True)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    tokenizer.padding_side = "right"
-    facts = model_facts(source)
-    decoder = any(name.endswith(DECODER_SUFFIXES) for name in config.architectures or ())
-    pooling = facts.pooling or ("last" if decoder else "mean")
-    return Reader(tokenizer, pooling, min(max_length, facts.max_positions or max_length))
+
+    probe: Probe | None = None
+    probe_seconds = 0.0
+
+    def __init__(
+        self,
+        source: ModelSource,
+        parts: Parts,
+        protocol: Protocol,
+        cache: Path | None = None,
+    ) -> None:
+        """Read the tokenizer; nothing else is loaded yet. `cache` keeps the base's features."""
+        self.cache = FeatureCache(cache)
+        self.source = source
+        self.parts = parts
+        self.protocol = protocol
+        self.reader: Reader = load_reader(source, protocol.max_length)
+
+    @cached_property
+    def train(self) -> Dataset:
+        """The training rows as token ids, tokenised once."""
+        return self.tokenise(self.parts.train)
+
+    @abstractmethod
+    def tokenise(self, part: Part) -> Dataset:
+        """Return a part's rows as token ids, longer ones cut at the reader's `max_length`."""
+
+    @abstractmethod
+    def collate(self, rows: Sequence[dict[str, Any]]) -> Batch:
+        """Return rows padded to the longest of them, as the model's `forward` takes them."""
+
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """Return a fresh base, in `base`, with what answers the task, ready to train."""
+
+    @abstractmethod
+    def answer(self, model: nn.Module, part: Part) -> Answers:
+        """Return a model's answers to a part, without gradients, in fp32."""
+
+    def prepare(self) -> nn.Module:
+        """Do what every run begins with, on the untouched base, which is returned."""
+        return self.model()
+
+    @abstractmethod
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """Save what belongs to the model beside its base and adapter."""
+
+    @abstractmethod
+    def restore(self, model: nn.Module, folder: Path) -> None:
+        """Load what `save` saved."""
 
 
-def load_encoder(source: ModelSource) -> PreTrainedModel:
-    """Load the base in fp32 from safetensors, without running any code from the model's folder.
+def by_length(
+    rows: Dataset,
+    lengths: Sequence[int],
+    size: int,
+    collate: Callable[[Sequence[dict[str, Any]]], Batch],
+    work: Callable[[Batch], list[Any]],
+) -> list[Any]:
+    """Return `work`'s result for every row, in the rows' order.
 
-    Raises `ModelError` when weights are missing: transformers would fill them with random numbers.
+    Rows of similar length share a batch: less padding, same result.
     """
-    with _explained(source):
-        model: PreTrainedModel
-        model, found = AutoModel.from_pretrained(
-            source.folder,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    # Checkpoints of masked language models have no pooler, and no pooling here reads it.
-    missing = sorted(key for key in found["missing_keys"] if not key.startswith("pooler."))
-    if missing:
-        detail = f"{len(missing)} weights are missing, {missing[0]} among them"
-        raise ModelError("model_unloadable", model=source.name, detail=detail)
-    return model
-
-
-@contextmanager
-def _explained(source: ModelSource) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError("model_unloadable", model=source.name, detail=str(error)[:300]) from error
-
-
-def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
-    """Return one vector per row from token states.
-
-    Shapes: hidden (batch, length, d), mask (batch, length) → (batch, d). Padding is on the right.
-    """
-    weights = mask.unsqueeze(-1).to(hidden.dtype)
-    if how == "mean":
-        return (hidden * weights).sum(1) / weights.sum(1).clamp_min(1)
-    if how == "cls":
-        return hidden[:, 0]
-    if how == "max":
-        return hidden.masked_fill(weights == 0, float("-inf")).amax(1)
-    if how == "last":
-        last = mask.sum(1).clamp_min(1) - 1
-        return hidden[torch.arange(len(hidden), device=hidden.device), last]
-    raise ModelError("unknown_pooling", pooling=how)
-
-
-class Classifier(nn.Module):
-    """Encoder, pooling and a linear head: logits = pool(encoder(x))·Wᵀ + b."""
-
-    def __init__(self, encoder: nn.Module, pooling: str, num_labels: int) -> None:
-        """Join a base encoder to a head of `num_labels` classes."""
-        super().__init__()
-        self.encoder = encoder
-        self.pooling = pooling
-        self.head = nn.Linear(int(encoder.config.hidden_size), num_labels)  # type: ignore[union-attr, arg-type]
-
-    def set_head(self, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
-        """Start the head from a linear probe: weight (classes, d), bias (classes,)."""
-        with torch.no_grad():
-            self.head.weight.copy_(torch.from_numpy(weight))
-            self.head.bias.copy_(torch.from_numpy(bias))
-
-    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return pooled states (batch, d) in fp32."""
-        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
-        return pool(states.last_hidden_state, attention_mask, self.pooling).float()
-
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """Return logits (batch, classes) and, with labels, the mean cross-entropy."""
-        logits = self.head(self.embed(input_ids, attention_mask)).float()
-        if labels is None:
-            return {"logits": logits}
-        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
-
-
-def tokenise(reader: Reader, texts: Sequence[str], labels: Sequence[int]) -> Dataset:
-    """Return the rows as token ids, tokenised once, longer rows cut at `reader.max_length`."""
-    encoded = reader.tokenizer(list(texts), truncation=True, max_length=reader.max_length)
-    return Dataset.from_dict(
-        {
-            "input_ids": encoded["input_ids"],
-            "attention_mask": encoded["attention_mask"],
-            "labels": list(labels),
-        }
-    )
-
-
-def pad_batch(reader: Reader, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-    """Return rows padded to the longest of them; labels, where present, as a tensor."""
-    tokens = [{name: row[name] for name in ("input_ids", "attention_mask")} for row in rows]
-    batch = dict(reader.tokenizer.pad(tokens, padding=True, return_tensors="pt"))
-    if "labels" in rows[0]:
-        batch["labels"] = torch.tensor([row["labels"] for row in rows])
-    return batch
-
-
-def logits_of(
-    model: Classifier, reader: Reader, rows: Dataset, batch_size: int
-) -> NDArray[np.float32]:
-    """Return logits (rows, classes) in the rows' order, without gradients, in fp32."""
-    # Not model(**batch): after bf16 training the Trainer leaves its autocast around `forward`.
-    return _by_batch(
-        model, reader, rows, batch_size, lambda batch: model.head(model.embed(**batch)).float()
-    )
-
-
-def embeddings_of(
-    model: Classifier, reader: Reader, rows: Dataset, batch_size: int
-) -> NDArray[np.float32]:
-    """Return pooled states (rows, d) in the rows' order, without gradients, in fp32."""
-    return _by_batch(model, reader, rows, batch_size, lambda batch: model.embed(**batch))
-
-
-def _by_batch(
-    model: Classifier, reader: Reader, rows: Dataset, size: int, work: Any
-) -> NDArray[np.float32]:
-    # Rows of similar length share a batch: less padding, same result.
-    lengths = [len(ids) for ids in rows["input_ids"]]
     order = np.argsort(lengths, kind="stable")
-    device = next(model.parameters()).device
-    model.eval()
-    parts = []
+    results: list[Any] = [None] * len(order)
     with torch.inference_mode():
         for start in range(0, len(order), size):
-            chosen = [rows[int(index)] for index in order[start : start + size]]
-            batch = pad_batch(reader, chosen)
+            chosen = order[start : start + size]
+            batch = collate([rows[int(index)] for index in chosen])
             batch.pop("labels", None)
-            parts.append(
-                work({name: value.to(device) for name, value in batch.items()}).cpu().numpy()
-            )
-    result: NDArray[np.float32] = np.concatenate(parts)
-    return result[np.argsort(order, kind="stable")]
+            for index, result in zip(chosen, work(batch), strict=True):
+                results[index] = result
+    return results
+
+
+def on_device(batch: Batch, model: nn.Module) -> Batch:
+    """Return the batch where the model's weights are."""
+    device = next(model.parameters()).device
+    return {name: value.to(device) for name, value in batch.items()}
+
+
+def padded(rows: Sequence[Sequence[int]], value: int, *, left: bool = False) -> Tensor:
+    """Return (rows, longest) with `value` beside the shorter ones."""
+    longest = max(len(row) for row in rows)
+    gaps = [[value] * (longest - len(row)) for row in rows]
+    pairs = zip(gaps, rows, strict=True)
+    return torch.tensor([[*gap, *row] if left else [*row, *gap] for gap, row in pairs])
+
+
+def device() -> str:
+    """Return cuda where there is a GPU, else cpu."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def task_for(
+    source: ModelSource, parts: Parts, protocol: Protocol, cache: Path | None = None
+) -> Task:
+    """Return the task of these rows on this base.
+
+    A base that writes text answers with text and by the likelihood of choices; a head on pooled
+    states does everything else. Raises `ModelError` for text from a base that cannot write.
+    """
+    from kasa.tuning.heads import HeadTask
+    from kasa.tuning.language import LanguageTask
+
+    if parts.task == "generation":
+        return LanguageTask(source, parts, protocol, cache)
+    if parts.task == "multiple_choice" and load_reader(source, protocol.max_length).writes:
+        return LanguageTask(source, parts, protocol, cache)
+    return HeadTask(source, parts, protocol, cache)

@@ -1,14 +1,13 @@
-"""One run of a tuned arm or of the frozen head, from rows to outcome.
+"""One run of a tuned arm or of a baseline on the base model, from rows to outcome.
 
-Read top to bottom: load the base, fit the linear probe, then for every learning rate of the grid a
-fresh base with fresh adapters whose head starts from that probe, judged on validation; the best one
-is measured once on the test rows.
+Read top to bottom: load the base, fit the linear probe where the task has a head, then for every
+learning rate of the grid a fresh base with fresh adapters whose head starts from that probe, judged
+on validation; the best one is measured once on the test rows.
 """
 
 from __future__ import annotations
 
 import gc
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import (
@@ -27,31 +25,26 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
+from kasa.arms import Arm
 from kasa.errors import TrainingError
 from kasa.model.source import ModelSource
-from kasa.study import Arm, Protocol
+from kasa.study import Protocol
 from kasa.tuning import adapters
-from kasa.tuning.baselines import Probe, fit_probe
-from kasa.tuning.checkpoint import Checkpoints, run_key, trainable
+from kasa.tuning.answers import preference
+from kasa.tuning.checkpoint import Checkpoints, Snapshot, run_key, trainable
+from kasa.tuning.heads import ComparedTask, HeadTask
 from kasa.tuning.measure import Precision, choose_precision, memory_bytes, precision_file, stopwatch
-from kasa.tuning.metrics import preference, score
-from kasa.tuning.outcome import Outcome, Parts, cross_entropy, softmax
+from kasa.tuning.order import ByLength
+from kasa.tuning.outcome import Outcome, Parts
+from kasa.tuning.reader import Reader
 from kasa.tuning.resume import ResumableTrainer, take_state
-from kasa.tuning.tasks import (
-    Classifier,
-    Reader,
-    embeddings_of,
-    load_encoder,
-    load_reader,
-    logits_of,
-    pad_batch,
-    tokenise,
-)
+from kasa.tuning.tasks import Task, device, task_for
 
-EVALUATE_BATCH = 64
 WARMUP_SHARE = 0.06
+FULL_FILE, ADAPTER_FOLDER = "tuned.safetensors", "adapter"
 # Called at every step with (done, total, **info); it may raise JobCancelled.
 Report = Callable[..., None]
 
@@ -60,64 +53,66 @@ def silent(done: float, total: float, **info: Any) -> None:
     """Report nothing."""
 
 
-@dataclass
-class Prepared:
-    """What every run starts from: tokenised parts and the linear probe on the untouched base."""
-
-    reader: Reader
-    train: Dataset
-    validation: Dataset
-    test: Dataset
-    probe: Probe
-    embed_seconds: float
-
-
-def prepare(source: ModelSource, parts: Parts, protocol: Protocol) -> tuple[Prepared, Classifier]:
-    """Tokenise the rows once and fit the linear probe on the pooled states of the untouched base.
-
-    The base is returned beside it; a tuned run drops it, so that memory holds one model at a time.
-    """
+def quiet_transformers() -> None:
+    """Turn transformers' own messages off; what matters is reported by the run."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    reader = load_reader(source, protocol.max_length)
-    model = Classifier(load_encoder(source), reader.pooling, len(parts.labels)).to(device())
-    train, validation, test = (
-        tokenise(reader, part.texts, part.labels)
-        for part in (parts.train, parts.validation, parts.test)
-    )
-    with stopwatch() as embedding:
-        train_x = embeddings_of(model, reader, train, EVALUATE_BATCH)
-    val_x = embeddings_of(model, reader, validation, EVALUATE_BATCH)
-    probe = fit_probe(train_x, parts.train.labels, val_x, parts.validation.labels)
-    return Prepared(reader, train, validation, test, probe, embedding.seconds), model
 
 
-def device() -> str:
-    """Return cuda where there is a GPU, else cpu."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def run_frozen_head(source: ModelSource, parts: Parts, protocol: Protocol) -> Outcome:
-    """Fit logistic regression on the pooled states of the untouched base."""
+def run_frozen_head(
+    source: ModelSource, parts: Parts, protocol: Protocol, cache: Path | None = None
+) -> Outcome:
+    """Fit a linear model on the pooled states of the untouched base."""
     before = memory_bytes()
+    quiet_transformers()
+    task = HeadTask(source, parts, protocol, cache)
     with stopwatch() as preparing:
-        ready, model = prepare(source, parts, protocol)
-    train_seconds = ready.embed_seconds + ready.probe.train_seconds
+        model, probe = task.probed()
+    prepare_seconds = preparing.seconds + task.cache.seconds
+    train_seconds = task.probe_seconds + probe.train_seconds
+    features, seconds = task.kept_features(model, parts.test)
     with stopwatch() as evaluating:
-        test_x = embeddings_of(model, ready.reader, ready.test, EVALUATE_BATCH)
-        probabilities = ready.probe.model.predict_proba(test_x)
+        answers = probe.answers(features, parts.test)
     return Outcome(
-        probabilities=probabilities,
-        selected={"C": ready.probe.strength},
-        validation=ready.probe.validation,
-        trials=ready.probe.trials,
-        prepare_seconds=preparing.seconds - train_seconds,
+        answers=answers,
+        selected={"C": probe.strength},
+        validation=probe.validation,
+        trials=probe.trials,
+        prepare_seconds=prepare_seconds - train_seconds,
         train_seconds=train_seconds,
-        evaluate_seconds=evaluating.seconds,
+        evaluate_seconds=seconds + evaluating.seconds,
         num_trainable_params=_count(model.head),
         num_total_params=_count(model),
         baseline_memory_bytes=before,
-        conditions=_conditions("fp32", ready.reader),
+        conditions=_conditions("fp32", task.reader),
+        cached_seconds=task.cache.seconds,
+    )
+
+
+def run_zero_shot(source: ModelSource, parts: Parts, protocol: Protocol) -> Outcome:
+    """Let the untouched base answer: in words, or by how likely or alike choices are."""
+    before = memory_bytes()
+    quiet_transformers()
+    task = task_for(source, parts, protocol)
+    if isinstance(task, HeadTask):
+        task = ComparedTask(source, parts, protocol)
+    with stopwatch() as preparing:
+        model = task.model()
+    validation = task.answer(model, parts.validation)
+    with stopwatch() as evaluating:
+        answers = task.answer(model, parts.test)
+    return Outcome(
+        answers=answers,
+        selected={},
+        validation=validation.validation,
+        trials=[],
+        prepare_seconds=preparing.seconds,
+        train_seconds=0.0,
+        evaluate_seconds=evaluating.seconds,
+        num_trainable_params=0,
+        num_total_params=_count(model.get_submodule("base")),
+        baseline_memory_bytes=before,
+        conditions=_conditions("fp32", task.reader),
     )
 
 
@@ -126,25 +121,29 @@ def run_tuned(
     parts: Parts,
     protocol: Protocol,
     arm: Arm,
+    rates: tuple[float, ...],
     seed: int,
     folder: Path,
     report: Report = silent,
     checkpoints: Path | None = None,
+    cache: Path | None = None,
 ) -> Outcome:
-    """Tune one arm with one seed over the learning-rate grid and measure the best on test.
+    """Tune one arm with one seed over its learning rates and measure the best on test.
 
     `folder` is the run's own and takes adapter and head. Memory holds one model at a time.
-    A run that was killed goes on from what it left in the folder `checkpoints`.
+    A run that was killed goes on from what it left in the folder `checkpoints`; `cache` keeps what
+    the untouched base says to the rows for the study's other runs.
     """
     before = memory_bytes()
-    ready = prepare(source, parts, protocol)[0]
+    quiet_transformers()
+    task = task_for(source, parts, protocol, cache)
+    task.prepare()
     precision = choose_precision(precision_file(folder))
-    tuning = Tuning(source, parts, protocol, arm, seed, folder, ready, precision)
-    key = run_key(source.sha256, parts, protocol, arm, seed, precision.name, device())
+    tuning = Tuning(task, arm, seed, folder, precision)
+    key = run_key(source.sha256, parts, protocol, arm, rates, seed, precision.name, device())
     kept = Checkpoints(checkpoints, key)
     trials, trained = [Trial(**facts) for facts in kept.trials], kept.weights
-    model: Classifier | None = None
-    rates = protocol.learning_rates
+    model: nn.Module | None = None
     for index, rate in enumerate(rates):
         if index < len(trials):
             continue
@@ -165,10 +164,10 @@ def run_tuned(
     # What is frozen is the same in every trial, so this makes the last model the best one.
     model.load_state_dict(trained, strict=False)
     with stopwatch() as evaluating:
-        logits = logits_of(model, ready.reader, ready.test, EVALUATE_BATCH)
-    save_tuned(model, parts.labels, folder)
+        answers = task.answer(model, parts.test)
+    save_tuned(model, task, arm, folder)
     return Outcome(
-        probabilities=softmax(logits),
+        answers=answers,
         selected={"learning_rate": best.record["learning_rate"]},
         validation=best.record["validation"],
         trials=[each.record for each in trials],
@@ -179,7 +178,10 @@ def run_tuned(
         num_total_params=_count(model),
         baseline_memory_bytes=before,
         guard=best.guard,
-        conditions=_conditions(precision.name, ready.reader)
+        cached_seconds=task.cache.seconds,
+        tokens_per_second=best.record["tokens"] / best.record["train_seconds"],
+        matmul_share=tuning.matmul_share(model, best.record),
+        conditions=_conditions(precision.name, task.reader)
         | {"bf16_speedup": precision.bf16_speedup}
         | kept.conditions(),
     )
@@ -209,22 +211,42 @@ class Trial:
 class Tuning:
     """Everything that the trials of one run share."""
 
-    source: ModelSource
-    parts: Parts
-    protocol: Protocol
+    task: Task
     arm: Arm
     seed: int
     folder: Path
-    ready: Prepared
     precision: Precision
 
-    def build(self) -> tuple[Classifier, dict[str, adapters.Expectation]]:
+    @property
+    def protocol(self) -> Protocol:
+        """The study's protocol."""
+        return self.task.protocol
+
+    @property
+    def num_steps(self) -> int:
+        """Optimiser steps of all epochs."""
+        rows = len(self.task.parts.train.rows)
+        return -(-rows // self.protocol.batch_size) * self.protocol.epochs
+
+    def matmul_share(self, model: Any, record: dict[str, Any]) -> float | None:
+        """Return the share of this machine's measured matrix-product speed that training reached.
+
+        Operations: 2 per weight of a linear layer and token forward, 2 back through it, and 2 more
+        where the weight itself is trained; padding does not count as work done.
+        """
+        if not self.precision.matmul_flops or not record["train_seconds"]:
+            return None
+        layers = [each for each in model.base.modules() if isinstance(each, (nn.Linear, Conv1D))]
+        weights = sum(layer.weight.numel() for layer in layers)
+        operations = (6 if self.arm.method == "full" else 4) * weights * record["tokens"]
+        return float(operations / record["train_seconds"] / self.precision.matmul_flops)
+
+    def build(self, num_steps: int = -1) -> tuple[Any, dict[str, adapters.Expectation]]:
         """Return a fresh base with fresh adapters, its head set from the linear probe."""
         set_seed(self.seed)
-        encoder = load_encoder(self.source)
-        model = Classifier(encoder, self.ready.reader.pooling, len(self.parts.labels)).to(device())
-        model.set_head(*self.ready.probe.head(len(self.parts.labels)))
-        model.encoder, expected = adapters.adapt(model.encoder, self.arm)
+        model: Any = self.task.model()
+        steps = self.num_steps if num_steps < 0 else num_steps
+        model.base, expected = adapters.adapt(model.base, self.arm, steps)
         return model, expected
 
     def trial(
@@ -233,11 +255,16 @@ class Tuning:
         report: Report = silent,
         max_steps: int = -1,
         kept: Checkpoints | None = None,
-    ) -> tuple[Classifier, Trial]:
-        """Train once with one learning rate; the last epoch's weights are the trial's result."""
+    ) -> tuple[nn.Module, Trial]:
+        """Train once with one learning rate.
+
+        The last epoch's weights are the trial's result, or with a patience the best epoch's.
+        """
         with stopwatch() as preparing:
-            model, expected = self.build()
-        num_matrices = len(expected)
+            model, expected = self.build(max_steps)
+        penalty = adapters.penalty_of(model.base, self.arm, len(expected))
+        if self.arm.method == "adalora":
+            kept = None  # its ranks' history is no part of a snapshot; the trial starts anew
         snapshot = kept.take_working(model) if kept else None
         watch = Watcher(self, model, expected, report, kept)
         # The watcher alone keeps the original weights, and drops them after the first step.
@@ -245,46 +272,41 @@ class Tuning:
         trainer = PenalisedTrainer(
             model=model,
             args=self.arguments(rate, max_steps),
-            train_dataset=self.ready.train,
-            data_collator=lambda rows: pad_batch(self.ready.reader, rows),
+            train_dataset=self.task.train,
+            data_collator=self.task.collate,
             callbacks=[watch],
-            penalty=(lambda: adapters.regulariser(model.encoder, num_matrices))
-            if num_matrices
-            else None,
+            penalty=penalty,
         )
         trainer.remove_callback(PrinterCallback)
         watch.prepare_seconds = preparing.seconds
         if snapshot:
-            watch.go_on(snapshot.facts["record"])
+            watch.go_on(snapshot.facts["record"], snapshot.part("best"))
         with stopwatch() as training:
             trainer.train_from(snapshot)
-        validation = watch.validation or self.validate(model)
+        watch.keep_best()
+        validation = watch.validation
+        if validation is None:  # a probe ends before its first epoch does
+            validation = self.task.answer(model, self.task.parts.validation).validation
         record = {
             "learning_rate": rate,
             "validation": validation,
             "prepare_seconds": watch.prepare_seconds,
             "train_seconds": training.seconds - watch.aside_seconds,
+            "tokens": sum(self.task.train["length"]) * len(watch.validation_curve),
             "curve": watch.curve,
             "validation_curve": watch.validation_curve,
         }
         return model, Trial(record, watch.guard_figures)
 
-    def validate(self, model: Classifier) -> dict[str, float]:
-        """Return accuracy, macro-F1 and mean cross-entropy on the validation rows."""
-        logits = logits_of(model, self.ready.reader, self.ready.validation, EVALUATE_BATCH)
-        labels = self.parts.validation.labels
-        return {**score(labels, logits.argmax(1).tolist()), "loss": cross_entropy(logits, labels)}
-
     def arguments(self, rate: float, max_steps: int) -> TrainingArguments:
         """Return the Trainer's settings: AdamW, linear decay after a warm-up, no weight decay."""
-        steps = -(-len(self.ready.train) // self.protocol.batch_size) * self.protocol.epochs
         return TrainingArguments(
             output_dir=str(self.folder / "trainer"),
             learning_rate=rate,
             num_train_epochs=self.protocol.epochs,
             max_steps=max_steps,
             per_device_train_batch_size=self.protocol.batch_size,
-            warmup_steps=round(WARMUP_SHARE * steps),
+            warmup_steps=round(WARMUP_SHARE * self.num_steps),
             lr_scheduler_type="linear",
             weight_decay=0.0,
             seed=self.seed,
@@ -307,6 +329,9 @@ class PenalisedTrainer(ResumableTrainer):
         super().__init__(*args, **kwargs)
         self.penalty = penalty
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> ByLength:
+        return ByLength(self.train_dataset["length"], self.args.train_batch_size, self.args.seed)
+
     def compute_loss(
         self,
         model: nn.Module,
@@ -328,7 +353,7 @@ class Watcher(TrainerCallback):
     def __init__(
         self,
         tuning: Tuning,
-        model: Classifier,
+        model: Any,
         expected: dict[str, adapters.Expectation],
         report: Report,
         kept: Checkpoints | None = None,
@@ -342,14 +367,19 @@ class Watcher(TrainerCallback):
         self.curve: list[dict[str, float]] = []
         self.validation_curve: list[dict[str, float]] = []
         self.validation: dict[str, float] | None = None
+        self.best: dict[str, float] | None = None
+        self.best_weights: dict[str, Tensor] = {}
+        self.epochs_without = 0
         self.prepare_seconds = self.aside_seconds = 0.0
         self.began = time.perf_counter()
         self.guard_figures = self._guard()
 
-    def go_on(self, record: dict[str, Any]) -> None:
+    def go_on(self, record: dict[str, Any], best_weights: dict[str, Tensor]) -> None:
         """Take up the record of a trial that was interrupted; its first step was guarded then."""
         self.curve, self.validation_curve = record["curve"], record["validation_curve"]
         self.validation, self.guard_figures = record["validation"], record["guard"]
+        self.best, self.epochs_without = record["best"], record["epochs_without"]
+        self.best_weights = best_weights
         self.prepare_seconds = record["prepare_seconds"]
         self.aside_seconds = -record["train_seconds"]
         self.expected = {}
@@ -362,13 +392,17 @@ class Watcher(TrainerCallback):
             "validation_curve": self.validation_curve,
             "validation": self.validation,
             "guard": self.guard_figures,
+            "best": self.best,
+            "epochs_without": self.epochs_without,
             "prepare_seconds": self.prepare_seconds,
             "train_seconds": time.perf_counter() - self.began - self.aside_seconds,
         }
         with stopwatch() as aside:
             names = ("model", "optimizer", "lr_scheduler")
             parts = {name: parts[name] for name in names}
-            self.kept.keep_working(record, take_state(state, **parts))
+            snapshot = take_state(state, **parts)
+            best = {f"best.{name}": weight for name, weight in self.best_weights.items()}
+            self.kept.keep_working(record, Snapshot(snapshot.facts, snapshot.tensors | best))
         self.aside_seconds += aside.seconds
 
     def on_train_begin(
@@ -380,7 +414,13 @@ class Watcher(TrainerCallback):
     def _guard(self) -> dict[str, Any] | None:
         if not self.expected:
             return None
-        return adapters.guard(self.model.encoder, self.tuning.arm, self.expected)
+        return adapters.guard(self.model.base, self.tuning.arm, self.expected)
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Do what the arm does between a step and the next one's gradients."""
+        adapters.after_step(self.model.base, self.tuning.arm, state.global_step)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -412,28 +452,48 @@ class Watcher(TrainerCallback):
     ) -> None:
         """Measure validation; its seconds are not training seconds."""
         with stopwatch() as aside:
-            self.validation = self.tuning.validate(self.model)
+            task = self.tuning.task
+            self.validation = task.answer(self.model, task.parts.validation).validation
             self.model.train()
+            self._judge(control)
         self.aside_seconds += aside.seconds
         point = {"step": state.global_step, "epoch": round(state.epoch or 0, 3), **self.validation}
         self.validation_curve.append(point)
-        self._keep(state, kwargs)
+        if not control.should_training_stop:
+            self._keep(state, kwargs)
         self.report(state.global_step, state.max_steps, validation=self.validation)
 
+    def _judge(self, control: TrainerControl) -> None:
+        """With a patience, keep the best epoch and end where it stays the best for long enough."""
+        patience = self.tuning.protocol.patience
+        if not patience or self.validation is None:
+            return
+        better = self.best is None or preference(self.validation) < preference(self.best)
+        if better:
+            self.best, self.best_weights = self.validation, trained_weights(self.model)
+        self.epochs_without = 0 if better else self.epochs_without + 1
+        control.should_training_stop = self.epochs_without >= patience
 
-def trained_weights(model: Classifier) -> dict[str, Tensor]:
+    def keep_best(self) -> None:
+        """Give the model the weights of the best epoch, where those were kept."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best_weights, strict=False)
+            self.validation = self.best
+
+
+def trained_weights(model: nn.Module) -> dict[str, Tensor]:
     """Return copies of the weights that training changes: the adapters' and the head's."""
     return {name: weight.detach().clone() for name, weight in trainable(model)}
 
 
-def save_tuned(model: Classifier, labels: tuple[str, ...], folder: Path) -> None:
-    """Save adapter and head as safetensors, and the labels that the head's rows stand for."""
-    model.encoder.save_pretrained(str(folder / "adapter"))  # type: ignore[operator]
-    head = {
-        name: value.detach().cpu().contiguous() for name, value in model.head.named_parameters()
-    }
-    save_file(head, folder / "head.safetensors")
-    (folder / "labels.json").write_text(json.dumps(labels, ensure_ascii=False), "utf-8")
+def save_tuned(model: Any, task: Task, arm: Arm, folder: Path) -> None:
+    """Save adapter (or all of the base's weights) and head as safetensors."""
+    if arm.method == "full":
+        weights = trained_weights(model.base)
+        save_file({k: v.cpu().contiguous() for k, v in weights.items()}, folder / FULL_FILE)
+    else:
+        adapters.save(model.base, folder / ADAPTER_FOLDER)
+    task.save(model, folder)
 
 
 def _count(module: nn.Module) -> int:

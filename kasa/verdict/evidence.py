@@ -10,10 +10,12 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from kasa.arms import METHODS
 from kasa.data.card import DatasetCard
 from kasa.data.personal import mask_personal, masked_labels
+from kasa.data.rows import INPUTS, TARGETS
 from kasa.runs.records import FinishedRun, RunRecord, StudyRecord
-from kasa.study import METHODS, METRICS, Study
+from kasa.study import Study
 from kasa.verdict.compare import ArmSummary, Verdict, compare, disagreements, summarise
 from kasa.verdict.gates import GateResult, check_gates
 
@@ -36,7 +38,7 @@ class EvidenceStore(Protocol):
         ...
 
     def rows(self, study_id: str) -> pd.DataFrame:
-        """Return its usable rows: row, text, label, part."""
+        """Return its usable rows: row, the task's inputs and target, part."""
         ...
 
     def card(self, study_id: str) -> DatasetCard:
@@ -72,8 +74,8 @@ class Evidence:
 
     @property
     def metric(self) -> str:
-        """The metric that decides: the gates' metric."""
-        return self.study.gates.metric
+        """The metric that decides."""
+        return self.study.metric
 
     @property
     def failed(self) -> tuple[RunRecord, ...]:
@@ -124,11 +126,13 @@ def build_evidence(
     card: DatasetCard,
 ) -> Evidence:
     """Return the evidence from a study's records; arms in the study's order, seeds ascending."""
+    task = record.study.task
+    rows = shown_rows(rows, task)
     if record.study.data.mask:
-        finished, rows, card = _masked(finished, rows, card)
+        finished, rows, card = _masked(finished, rows, card, task)
     order = {arm: place for place, arm in enumerate(record.study.arm_names())}
     ordered = sorted(finished, key=lambda run: (order[run.arm], run.seed))
-    summaries = summarise(ordered)
+    summaries = summarise(ordered, task)
     common, differing = split_conditions(ordered)
     return Evidence(
         record=record,
@@ -138,18 +142,40 @@ def build_evidence(
         verdicts=tuple(_verdicts(record.study, ordered)),
         gates=tuple(check_gates(record.study, summaries, ordered)),
         card=card,
-        disagreements=disagreements(ordered, rows),
+        disagreements=disagreements(ordered, rows, task),
         conditions=common,
         differing=differing,
     )
 
 
+def shown_rows(rows: pd.DataFrame, task: str) -> pd.DataFrame:
+    """Return row, text (all that is read, in one), label (what should be answered) and part."""
+    inputs = [name for name in INPUTS[task] if name in rows and name != "choices"]
+    texts = rows[inputs].agg(" ┃ ".join, axis=1) if len(inputs) > 1 else rows[inputs[0]]
+    return pd.DataFrame(
+        {"row": rows["row"], "text": texts, "label": rows[TARGETS[task]], "part": rows["part"]}
+    )
+
+
 def _masked(
-    finished: Sequence[FinishedRun], rows: pd.DataFrame, card: DatasetCard
+    finished: Sequence[FinishedRun], rows: pd.DataFrame, card: DatasetCard, task: str
 ) -> tuple[list[FinishedRun], pd.DataFrame, DatasetCard]:
-    """Return runs, rows and card without likely personal data, in texts and in labels."""
+    """Return runs, rows and card without likely personal data, in texts, labels and answers."""
     names = masked_labels(card.labels)
     shown = rows.assign(text=rows["text"].map(mask_personal), label=rows["label"].replace(names))
+    if task in {"generation", "multiple_choice"}:
+        shown["label"] = shown["label"].map(mask_personal)
+        written = [
+            replace(
+                run,
+                predictions=run.predictions.assign(
+                    label=run.predictions["label"].map(mask_personal),
+                    predicted=run.predictions["predicted"].map(mask_personal),
+                ),
+            )
+            for run in finished
+        ]
+        return written, shown, card
     if not names:
         return list(finished), shown, card
     runs = [
@@ -167,17 +193,23 @@ def _masked(
 def pairs(study: Study, arms: Sequence[str]) -> list[tuple[str, str]]:
     """Return every pair of `arms` once, the bigger claim first, in order of interest.
 
-    KaSA before LoRA before the frozen base before TF-IDF; KaSA against LoRA of the same rank leads.
+    Methods in the order of `METHODS`; KaSA against LoRA of the same rank leads, then what is
+    trained against what the base gives untrained, then all against the methods without a base.
     """
     settings = dict(zip(study.arm_names(), study.arms, strict=True))
-    ranked = sorted(arms, key=lambda arm: METHODS.index(settings[arm].method))
+    order = list(METHODS)
+    ranked = sorted(arms, key=lambda arm: order.index(settings[arm].method))
 
     def interest(pair: tuple[str, str]) -> tuple[int, bool]:
         a, b = (settings[arm] for arm in pair)
-        kinds = [("kasa", "lora"), ("kasa", "frozen_head"), ("lora", "frozen_head")]
-        kinds += [(method, "tfidf") for method in METHODS]
-        methods = (a.method, b.method)
-        place = kinds.index(methods) if methods in kinds else len(kinds)
+        if (a.method, b.method) == ("kasa", "lora"):
+            place = 0
+        elif a.tuned and b.method in {"frozen_head", "zero_shot"}:
+            place = 1 + order.index(a.method)
+        elif b.method in {"tfidf", "majority"}:
+            place = 1 + len(order) * (1 + order.index(b.method)) + order.index(a.method)
+        else:
+            place = len(order) ** 2
         return place, a.rank != b.rank
 
     return sorted(combinations(ranked, 2), key=interest)
@@ -187,8 +219,7 @@ def _verdicts(study: Study, runs: list[FinishedRun]) -> Iterator[Verdict]:
     by_arm: dict[str, list[FinishedRun]] = {}
     for run in runs:
         by_arm.setdefault(run.arm, []).append(run)
-    metrics = sorted(METRICS, key=lambda metric: metric != study.gates.metric)
-    for metric in metrics:
+    for metric in study.metrics:
         for a, b in pairs(study, list(by_arm)):
             if {run.seed for run in by_arm[a]} & {run.seed for run in by_arm[b]}:
                 yield compare(by_arm[a], by_arm[b], metric, study.protocol.equivalence_margin)
@@ -268,6 +299,9 @@ RUN_MEASURES = (
     "total_seconds",
     "baseline_memory_bytes",
     "peak_memory_bytes",
+    "tokens_per_second",
+    "matmul_share",
+    "energy_joules",
     "num_trainable_params",
     "num_total_params",
 )

@@ -46,7 +46,7 @@ def check_gates(
             if arm not in by_arm or not own:
                 results.append(GateResult(arm, gate, required, None, None, None, NOT_SETTLED))
             elif gate == "metric_min":
-                results.append(_metric_gate(by_arm[arm], own, study.gates.metric, required))
+                results.append(_metric_gate(by_arm[arm], own, study.metric, required))
             else:
                 results.append(_cost_gate(arm, gate, required, _costs(gate, own, study)))
     return results

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from kasa.metrics import METRICS, Metric
 from kasa.study import Prices
 from kasa.verdict.compare import ArmSummary
 from kasa.verdict.costs import run_cost
@@ -20,11 +21,11 @@ class Measure:
     value: Callable[[ArmSummary, Prices], float]
 
 
-def _metric(name: str) -> Measure:
-    return Measure(name, "higher", "fraction", lambda arm, _: arm.metrics[name].mean)
+def _metric(metric: Metric) -> Measure:
+    return Measure(metric.name, "higher", metric.unit, lambda arm, _: arm.metrics[metric.name].mean)
 
 
-METRICS: dict[str, Measure] = {name: _metric(name) for name in ("accuracy", "macro_f1")}
+METRIC_MEASURES: dict[str, Measure] = {name: _metric(metric) for name, metric in METRICS.items()}
 
 COSTS: dict[str, Measure] = {
     measure.name: measure

@@ -269,14 +269,17 @@ def test_a_file_can_be_read_otherwise() -> None:
 
 
 @pytest.mark.parametrize("lang", ["en", "ja"])
-def test_a_score_is_checked_and_divided_but_cannot_be_run(lang: str) -> None:
+def test_a_score_makes_a_regression_with_arms_and_a_metric_of_its_own(lang: str) -> None:
     rows = [f"{WORDS[i % 8]} {WORDS[i // 8]} leaks oil,{i % 5}.{i % 10}" for i in range(60)]
     app = upload(open_page(lang), "scores.csv", "\n".join(["comment,rating", *rows]).encode())
     (task,) = [each for each in app.selectbox if each.key.startswith("data_task")]
     assert task.value == "regression"
     assert len(metrics(app)) >= 3
-    assert "data_save" not in [button.key for button in app.button]
-    assert app.info[-1].value
+    checked(app.button(key="data_save").click().run())
+    study = Store().studies()[0].study
+    assert (study.task, study.metric) == ("regression", "pearson")
+    assert [arm.method for arm in study.arms] == ["kasa", "lora", "frozen_head", "tfidf"]
+    study.check_task()
 
 
 def box(app: AppTest, role: str) -> Selectbox:

@@ -12,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.progress import overall_share, run_progress, seconds_left
+from kasa.arms import Arm
 from kasa.dataspec import DataSpec
 from kasa.errors import StoreError, TrainingError
 from kasa.runs.files import write_json
@@ -20,7 +21,7 @@ from kasa.runs.process import born
 from kasa.runs.records import RunRecord
 from kasa.runs.schedule import end_stopped, pause, waiting_studies
 from kasa.runs.store import Store
-from kasa.study import Arm, Gates, Prices, Protocol, Study
+from kasa.study import Gates, Prices, Protocol, Study
 from kasa.tuning.estimate import probe_key
 from tests.small_studies import small_study
 
@@ -37,7 +38,8 @@ def store(workspace: Path) -> Store:
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the queue stand still, so that a waiting run keeps waiting."""
-    for place in ("app.shell", "app.live_panel", "app.estimate_panel", "kasa.runs.local"):
+    pages = ("app.shell", "app.live_panel", "app.estimate_panel", "app.queue_panel")
+    for place in (*pages, "kasa.runs.local"):
         monkeypatch.setattr(f"{place}.ensure_dispatcher", lambda _: None)
 
 
@@ -168,7 +170,7 @@ def test_a_truncation_plan_is_named_and_kept(store: Store, tmp_path: Path) -> No
 def test_gates_and_prices(store: Store, tmp_path: Path) -> None:
     study_id = make_draft(store, tmp_path, gates=Gates(metric_min=0.6))
     page = open_page(study_id)
-    page.selectbox(key="gate_metric_name").set_value("macro_f1")
+    page.selectbox(key="gate_metric_name_classification").set_value("macro_f1")
     page.number_input(key="gate_metric").set_value(82.5)
     page.number_input(key="gate_train_minutes_max").set_value(5.0)
     page.number_input(key="gate_peak_memory_gb_max").set_value(2.0)
@@ -258,7 +260,7 @@ MEASURED = {
     "rows": {"train": 33, "validation": 12, "test": 15},
     "startup_seconds": 10.0,
     "base_seconds": 2.0,
-    "embed_seconds_per_row": 0.01,
+    "answer_seconds_per_row": 0.01,
     "arms": {
         "kasa-r8": {"prepare_seconds": 3.0, "step_seconds": 0.5, "peak_memory_bytes": 900_000_000},
         "lora-r8": {"prepare_seconds": 1.0, "step_seconds": 0.4, "peak_memory_bytes": 800_000_000},
@@ -340,7 +342,7 @@ def test_from_start_to_finished_in_real_worker_processes(store: Store, tmp_path:
     assert (store.run(run.id).status, store.run(run.id).error) == ("finished", None)
     checked(page.run())
     assert "1 of 1 runs have ended" in words(page)
-    assert ":green-badge[Finished] TF-IDF + logistic regression · seed 0" in words(page)
+    assert ":green-badge[Finished] TF-IDF + linear model · seed 0" in words(page)
     assert "stop" not in keys(page)
     assert "retry" not in keys(page)
     checked(page.button(key="next_step").click().run())

@@ -67,7 +67,7 @@ def test_the_choices_change_the_charts(store: Store, tmp_path: Path) -> None:
     assert not page.exception
     shown = words(page)
     assert "against peak memory" in shown
-    assert "TF-IDF + logistic regression: true against predicted" in shown
+    assert "TF-IDF + linear model: true against predicted" in shown
     assert "Macro-F1 per method" in shown
 
 

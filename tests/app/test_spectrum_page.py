@@ -17,6 +17,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Dataframe
 
+from kasa.arms import Arm
 from kasa.dataspec import DataSpec
 from kasa.errors import ModelError
 from kasa.jobs.spectrum import execute
@@ -29,7 +30,7 @@ from kasa.runs.store import Store
 from kasa.spectral.powerlaw import fit_power_law
 from kasa.spectral.spectrum import SPECTRA_FILE, effective_rank, spectrum_key
 from kasa.spectral.truncation import CRITERIA
-from kasa.study import Arm, Study
+from kasa.study import Study
 from tests.known_answers import bert_tensors, write_model
 from tests.result_files import draft, finish
 

@@ -7,13 +7,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from kasa.runs.store import Store
 
 pytest.register_assert_rewrite("tests.browser.studio")
 
 from tests.browser.studio import Server, Visitor, close_quietly  # noqa: E402 - rewritten first
+
+# A busy machine may be slow; what does not come at all fails all the same.
+expect.set_options(timeout=30_000)
 
 WIDE, PHONE = (1440, 900), (390, 844)
 Tell = Callable[[str, str], None]

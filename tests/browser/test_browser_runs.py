@@ -7,8 +7,9 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Locator, expect
 
+from kasa.arms import Arm
 from kasa.runs.store import Store
-from kasa.study import Arm, Protocol
+from kasa.study import Protocol
 from tests.browser.conftest import Visit
 from tests.browser.studio import Server, Visitor, wait_for
 from tests.small_studies import small_study

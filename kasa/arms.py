@@ -1,0 +1,187 @@
+"""Arm: one method with its settings; METHODS: what each method is, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kasa.checks import check, check_types, is_whole
+from kasa.dataspec import TASKS
+
+HEAD_TASKS = ("classification", "pair_classification", "regression", "multiple_choice")
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a method is.
+
+    `kind` is adapter (a few weights beside the frozen base are trained), full (all weights are) or
+    baseline; `ranked` methods have a rank r. Learning rates that suit LoRA do not suit every
+    method: the study's grid is multiplied by `rate_factor`, so that each gets as many trials, at
+    its own usual scale. `tasks` are those that it can do.
+    """
+
+    kind: str
+    ranked: bool = False
+    rate_factor: float = 1.0
+    tasks: tuple[str, ...] = tuple(TASKS)
+
+
+# In the order in which they are shown and carried out. Factors: VeRA's and (IA)³'s authors train
+# with several times LoRA's rate (arXiv:2310.11454, 2205.05638), full tuning with a hundredth.
+METHODS: dict[str, Method] = {
+    "kasa": Method("adapter", ranked=True),
+    "lora": Method("adapter", ranked=True),
+    "rslora": Method("adapter", ranked=True),
+    "dora": Method("adapter", ranked=True),
+    "pissa": Method("adapter", ranked=True),
+    "adalora": Method("adapter", ranked=True),
+    "vera": Method("adapter", ranked=True, rate_factor=3.0),
+    "ia3": Method("adapter", rate_factor=3.0),
+    "peft": Method("adapter"),
+    "full": Method("full", rate_factor=0.01),
+    "frozen_head": Method("baseline", tasks=HEAD_TASKS),
+    "zero_shot": Method("baseline", tasks=("multiple_choice", "generation")),
+    "tfidf": Method("baseline"),
+    "majority": Method("baseline"),
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One method with its settings.
+
+    `rank` is the adapter rank r; `alpha` scales ΔW by alpha/r and defaults to 2r;
+    `removed_components` is KaSA's number of deleted singular triplets per matrix and defaults to r
+    (paper), with 0 a control; a truncation `plan` says it per weight (module name -> number)
+    instead, weights that it does not name losing nothing, and `plan_name` says how it was made;
+    `beta` and `gamma` weigh the two regularisers *averaged over the adapted matrices*; without
+    its `diagonal` KaSA is LoRA on a truncated base. `target_modules` names the adapted linear
+    layers; empty means the architecture's usual ones. `config` is the PEFT configuration of
+    method "peft", as its adapter_config.json has it. `learning_rates` are the arm's own grid, as
+    long as the study's; empty means the study's times the method's factor.
+    """
+
+    method: str
+    rank: int = 8
+    alpha: float | None = None
+    removed_components: int | None = None
+    beta: float = 1e-4
+    gamma: float = 1e-3
+    target_modules: tuple[str, ...] = ()
+    plan: dict[str, int] | None = field(default=None, hash=False)
+    plan_name: str | None = None
+    diagonal: bool = True
+    config: dict[str, Any] | None = field(default=None, hash=False)
+    learning_rates: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check every setting."""
+        check_types(self, "arms")
+        check(
+            condition=self.method in METHODS,
+            name="arms.method",
+            got=self.method,
+            wanted=" | ".join(METHODS),
+        )
+        object.__setattr__(self, "learning_rates", tuple(map(float, self.learning_rates)))
+        removed, alpha = self.removed_components, self.alpha
+        plan = {} if self.plan is None else self.plan
+        good_plan = isinstance(plan, dict) and all(is_whole(n) and n >= 0 for n in plan.values())
+        needs_config = self.method == "peft"
+        named = isinstance(self.config, dict) and bool(self.config.get("peft_type"))
+        rates = self.learning_rates
+        rules = [
+            ("rank", 1 <= self.rank <= 1024, "1 … 1024"),
+            ("alpha", alpha is None or alpha > 0, "> 0"),
+            ("removed_components", removed is None or removed >= 0, ">= 0"),
+            ("plan", good_plan, "module name = number >= 0"),
+            ("beta", self.beta >= 0, ">= 0"),
+            ("gamma", self.gamma >= 0, ">= 0"),
+            ("diagonal", self.diagonal or not self.regularised, "true, or beta = gamma = 0"),
+            ("config", named or not needs_config, 'peft_type = "LOHA", …'),
+            ("config", needs_config or self.config is None, 'none, or method = "peft"'),
+            ("learning_rates", all(0 < r < 1 for r in rates), "between 0 and 1"),
+            ("learning_rates", len(set(rates)) == len(rates), "different"),
+        ]
+        for name, good, wanted in rules:
+            check(condition=good, name=f"arms.{name}", got=getattr(self, name), wanted=wanted)
+
+    @property
+    def facts(self) -> Method:
+        """What the arm's method is."""
+        return METHODS[self.method]
+
+    @property
+    def scale_alpha(self) -> float:
+        """LoRA's alpha, 2r unless it was set."""
+        return 2.0 * self.rank if self.alpha is None else float(self.alpha)
+
+    @property
+    def components_to_remove(self) -> int:
+        """Singular triplets that KaSA deletes per matrix without a plan: r unless it was set."""
+        return self.rank if self.removed_components is None else self.removed_components
+
+    def removed_from(self, module: str) -> int:
+        """Return how many singular triplets KaSA deletes from one weight.
+
+        A plan names weights as the model's files do; a loaded model may lack their first parts.
+        """
+        if self.plan is None:
+            return self.components_to_remove
+        names = (name for name in self.plan if name == module or name.endswith(f".{module}"))
+        return self.plan.get(next(names, module), 0)
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the arm trains weights of the model, so that learning rates are its budget."""
+        return self.facts.kind != "baseline"
+
+    @property
+    def regularised(self) -> bool:
+        """Whether KaSA's penalties count."""
+        return self.beta > 0 or self.gamma > 0
+
+    @property
+    def slug(self) -> str:
+        """A short name for files and tables, for example kasa-r8."""
+        if self.method == "peft":
+            return f"peft-{str((self.config or {})['peft_type']).lower()}"
+        if not self.facts.ranked:
+            return self.method
+        slug = f"{self.method}-r{self.rank}"
+        if self.method != "kasa":
+            return slug
+        removed = self.components_to_remove
+        parts = {
+            "plan": self.plan is not None,
+            f"cut{removed}": self.plan is None and removed != self.rank,
+            "nodiag": not self.diagonal,
+            "noreg": not self.regularised,
+        }
+        return "-".join([slug, *(name for name, there in parts.items() if there)])
+
+
+def kasa_parts(rank: int = 8) -> tuple[Arm, ...]:
+    """Return KaSA's parts as arms: with them a study can say which of them makes a difference.
+
+    LoRA; its base truncated; its diagonal alone; KaSA without penalties, without a cut, with four
+    times the cut; KaSA.
+    """
+    bare = Arm("kasa", rank, beta=0.0, gamma=0.0)
+    return (
+        Arm("kasa", rank),
+        bare,
+        Arm("kasa", rank, removed_components=0),
+        Arm("kasa", rank, removed_components=4 * rank),
+        replace(bare, removed_components=0),
+        replace(bare, diagonal=False),
+        Arm("lora", rank),
+    )
+
+
+def default_arms(task: str) -> tuple[Arm, ...]:
+    """Return what a new study compares: KaSA, LoRA and the cheap methods that the task allows."""
+    baselines = ("frozen_head", "zero_shot", "tfidf")
+    allowed = [name for name in baselines if task in METHODS[name].tasks]
+    return (Arm("kasa"), Arm("lora"), *map(Arm, allowed))
