@@ -196,7 +196,7 @@ def test_a_japanese_file_of_ones_own_from_home_to_the_meeting(
     expect(visitor.page.get_by_text("120行・2列")).to_be_visible()
     visitor.click("data_save").click("next_step").title(JA.titles["experiment"])
     # KaSA and the frozen base stay out, so that this second journey is short.
-    for name in ("KaSA", "ベースモデル固定＋線形分類器"):
+    for name in ("KaSA", "ベースモデル固定＋線形モデル"):
         take_out(visitor, "arms", name)
     quick_settings(visitor, epochs=12)  # steps enough to be seen at work
     run_to_the_end(visitor, studio, JA)
