@@ -11,7 +11,7 @@ import pandas as pd
 
 from kasa.runs.files import write_bytes
 from kasa.verdict.costs import run_cost
-from kasa.verdict.evidence import Evidence
+from kasa.verdict.evidence import RUN_COSTS, Evidence
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -72,22 +72,7 @@ def _runs(evidence: Evidence) -> pd.DataFrame:
             row |= {f"test_{name}": value for name, value in done.metrics.items()}
             row |= {f"validation_{name}": value for name, value in done.validation.items()}
             row |= {f"selected_{name}": value for name, value in done.selected.items()}
-            row |= {
-                name: getattr(done, name)
-                for name in (
-                    "prepare_seconds",
-                    "train_seconds",
-                    "evaluate_seconds",
-                    "total_seconds",
-                    "baseline_memory_bytes",
-                    "peak_memory_bytes",
-                    "tokens_per_second",
-                    "matmul_share",
-                    "energy_joules",
-                    "num_trainable_params",
-                    "num_total_params",
-                )
-            }
+            row |= {name: getattr(done, name) for name in RUN_COSTS}
             row["model_sha256"] = done.conditions.get("model_sha256")
             row["data_sha256"] = done.conditions.get("data_sha256")
         row["error"] = run.error.message("en") if run.error else None

@@ -289,10 +289,7 @@ def evidence_to_dict(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-RUN_MEASURES = (
-    "metrics",
-    "validation",
-    "selected",
+RUN_COSTS = (
     "prepare_seconds",
     "train_seconds",
     "evaluate_seconds",
@@ -316,7 +313,8 @@ def _run_to_dict(run: RunRecord, measured: FinishedRun | None) -> dict[str, Any]
         "status": run.status,
     }
     if measured is not None:
-        facts |= {name: getattr(measured, name) for name in RUN_MEASURES}
+        results = ("metrics", "validation", "selected")
+        facts |= {name: getattr(measured, name) for name in (*results, *RUN_COSTS)}
     if run.error is not None:
         facts["error"] = {"code": run.error.code, "message": run.error.message("en")}
     return facts

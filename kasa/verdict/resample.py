@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from kasa.errors import StudyError
 from kasa.runs.records import FinishedRun
@@ -222,8 +221,8 @@ def _pearson(x: Floats, y: Floats, weights: Floats) -> Floats:
 
 def _ranks(values: NDArray[np.generic], weights: Floats) -> Floats:
     """Return each row's mid-rank among the drawn rows, (R, N): ties share their mean rank."""
-    places = rankdata(values, method="dense").astype(np.int64) - 1
-    groups = np.eye(int(places.max()) + 1)[places]
+    different, places = np.unique(values, return_inverse=True)
+    groups = np.eye(len(different))[places]
     counts = weights @ groups
     below = np.cumsum(counts, axis=1) - counts
     ranks: Floats = (below + (counts + 1) / 2)[:, places]
