@@ -129,15 +129,17 @@ def test_the_krylov_route_is_the_one_taken(name: str) -> None:
 @pytest.mark.parametrize("name", ["square", "tall, clustered edge", "wide, clustered edge"])
 def test_float32_weights_take_the_route_of_two_precisions(name: str) -> None:
     weight = LARGE[name]
-    vectors = mixed.smallest_vectors(weight, 16)
-    assert vectors is not None
+    tall = weight if weight.shape[0] >= weight.shape[1] else weight.T
+    found = mixed.smallest_vectors(tall, 16)
+    assert found is not None
+    vectors = found.vectors
     assert vectors.dtype == torch.float64
-    tall = (weight if weight.shape[0] >= weight.shape[1] else weight.T).double()
-    truth = torch.linalg.svd(tall, full_matrices=False).Vh[-16:].T
+    assert float((found.images - tall.double() @ vectors).abs().max()) < 1e-12
+    truth = torch.linalg.svd(tall.double(), full_matrices=False).Vh[-16:].T
     # The spaces agree to far more digits than a float32 Gram matrix could give.
     lost = torch.linalg.norm(truth - vectors @ (vectors.T @ truth))
     assert float(lost) < 1e-4
-    assert mixed.smallest_vectors(weight.double(), 16) is None
+    assert mixed.smallest_vectors(tall.double(), 16) is None
 
 
 AWKWARD = {

@@ -70,7 +70,7 @@ def closer(
     `lowest` and `highest` are the Ritz values of the wanted ones; a shift above the true lowest
     gives no factor, so the distance grows until there is one or nothing would be gained.
     """
-    for distance in (0.1, 0.5, 2.0):
+    for distance in (0.5, 2.0):
         nearer = lowest - distance * max(highest - lowest, 1e-2 * lowest)
         if nearer - shift < 0.5 * (lowest - shift):
             break
@@ -125,15 +125,21 @@ def _grown(
     return torch.cat([basis, block], dim=1), grown
 
 
+def lifted(gram: torch.Tensor, vectors: torch.Tensor, threshold: float) -> torch.Tensor | None:
+    """Return the Cholesky factor of G + c·V·Vᵀ − τI, or None where it is not positive definite.
+
+    c is G's trace, so what V (orthonormal) holds is lifted above all other eigenvalues.
+    """
+    top = float(gram.diagonal().sum())
+    return factorised(torch.addmm(gram, vectors * top, vectors.T), threshold)
+
+
 def is_complete(gram: torch.Tensor, vectors: torch.Tensor, values: torch.Tensor) -> bool:
     """Prove that no eigenvalue outside `vectors` lies below the largest of `values`.
 
-    G − τI + c·V·Vᵀ lifts the known eigenvalues above zero; it is positive definite exactly when all
-    others are above τ, a hair below the largest known one (a tie there is no miss).
+    The known eigenvalues lifted above zero, G − τI is positive definite exactly when all others are
+    above τ, a hair below the largest known one (a tie there is no miss).
     """
-    top = float(gram.diagonal().sum())
-    largest = float(values.max())
-    lifted = torch.addmm(gram, vectors * top, vectors.T)
-    lifted.diagonal().sub_(largest - (1e-7 * abs(largest) + 1e-13 * top))
-    _, info = torch.linalg.cholesky_ex(lifted)
-    return int(info) == 0
+    top, largest = float(gram.diagonal().sum()), float(values.max())
+    hair = 1e-7 * abs(largest) + 1e-13 * top
+    return lifted(gram, vectors, largest - hair) is not None

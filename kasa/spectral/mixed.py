@@ -20,6 +20,7 @@ from kasa.spectral.krylov import (
     factorised,
     inverse_krylov,
     is_complete,
+    lifted,
 )
 
 # Estimated error of W' relative to ‖W‖_F; float32 rounds the result itself by about 2.5e-8.
@@ -30,31 +31,39 @@ NOISE_MAX = 1e-5
 # The angle at which float64 takes over: each of its steps costs less than a round in float32.
 ROUGH, ROUGH_STEPS = 1.0, 7
 REFINEMENTS = 14
+# From an estimated error above this, a preconditioner closer to the wanted values pays its price.
+FAR_OFF = 1e-3
 # A thin first run finds out whether the smallest eigenvalue lies far above the noise.
 PILOT_WIDTH, PILOT_STEPS, FAR = 8, 4, 32
 GUARDS = 24
 
 
-def smallest_vectors(weight: torch.Tensor, count: int) -> torch.Tensor | None:
-    """Return V_D, (k, count) float64, for the smaller side k of W, or None where it is not sure.
+class Smallest(NamedTuple):
+    """The smallest right singular vectors V_D, (k, count), and W·V_D, (m, count), in float64."""
+
+    vectors: torch.Tensor
+    images: torch.Tensor
+
+
+def smallest_vectors(tall: torch.Tensor, count: int) -> Smallest | None:
+    """Return V_D and W·V_D of a W (m, k) with m ≥ k, or None where it is not sure.
 
     Only for float32 weights; the caller has other ways for None.
     """
-    tall = weight if weight.shape[0] >= weight.shape[1] else weight.T
     size = tall.shape[1]
     small = size < KRYLOV_MIN_SIDE or count > KRYLOV_MAX_SHARE * size
-    if small or weight.dtype != torch.float32:
+    if small or tall.dtype != torch.float32:
         return None
-    scale = max(abs(float(end)) for end in torch.aminmax(weight)) or 1.0
-    rough = _rough(smaller_gram(weight, scale, torch.float32), count)
+    scale = max(abs(float(end)) for end in torch.aminmax(tall)) or 1.0
+    rough = _rough(smaller_gram(tall, scale, torch.float32), count)
     if rough is None:
         return None
-    vectors = _refined(tall, rough.factor, rough.vectors, count)
-    if vectors is None:
+    found = _refined(tall, rough, count)
+    if found is None:
         return None
     # What float32 can prove: none lies below the wanted ones by more than its own noise.
     proof = (rough.values - 2 * rough.noise).clamp(min=0)
-    return vectors if is_complete(rough.gram, vectors.float(), proof) else None
+    return found if is_complete(rough.gram, found.vectors.float(), proof) else None
 
 
 class _Rough(NamedTuple):
@@ -90,19 +99,22 @@ def _rough(gram: torch.Tensor, count: int) -> _Rough | None:
         factor, shift = closer(gram, float(values[0]), float(values[count - 1]), factor, shift)
 
 
-def _refined(
-    tall: torch.Tensor, factor: torch.Tensor, rough: torch.Tensor, count: int
-) -> torch.Tensor | None:
+def _refined(tall: torch.Tensor, rough: _Rough, count: int) -> Smallest | None:
     """Return the `count` smallest right singular vectors near `rough`: block Davidson in float64.
 
     Each step adds (L·Lᵀ)⁻¹·residual to the space, on which WᵀW is solved exactly (Rayleigh–Ritz).
+    Where many steps are to be expected, L is the factor of the Gram matrix shifted to the largest
+    wanted value with the rough space lifted out of the way: nearly a Newton step for what converges
+    last. The guards then only separate, and are not refined.
     """
-    total = float(torch.linalg.vector_norm(tall, dtype=torch.float64)) ** 2
-    width = rough.shape[1]
+    width, factor = rough.vectors.shape[1], rough.factor
+    near = None
     exact = tall.to(torch.float64)
-    basis = torch.linalg.qr(rough.double()).Q
-    images = exact.T @ (exact @ basis)
-    for _ in range(REFINEMENTS):
+    total = float(torch.linalg.vector_norm(exact)) ** 2
+    basis = torch.linalg.qr(rough.vectors.double()).Q
+    products = [exact @ basis]  # W·basis in blocks: the wanted W·V_D are made of them at the end
+    images = exact.T @ products[0]
+    for step in range(REFINEMENTS):
         small = basis.T @ images
         values, coordinates = torch.linalg.eigh((small + small.T) / 2)
         chosen = coordinates[:, :width]
@@ -112,13 +124,19 @@ def _refined(
         # A wanted vector may turn among the wanted; only what turns it out of them is an error.
         gaps = (values[count] - values[:count]).clamp(min=TIE * max(float(values[count - 1]), 0.0))
         errors = sizes[:count] / gaps * (values[:count].clamp(min=0) / total).sqrt()
-        if float(torch.linalg.norm(errors)) <= CONVERGED:
-            return vectors[:, :count]
-        open_ones = torch.cat([errors > CONVERGED / count**0.5, sizes[count:] > 0])
+        error = float(torch.linalg.norm(errors))
+        if error <= CONVERGED:
+            return Smallest(vectors[:, :count], torch.cat(products, dim=1) @ chosen[:, :count])
+        if step == 0 and error > FAR_OFF:
+            near = lifted(rough.gram, basis.to(factor.dtype), float(rough.values[count - 1]))
+            factor = factor if near is None else near
+        guards = sizes[count:] > 0 if near is None else torch.zeros_like(sizes[count:], dtype=bool)
+        open_ones = torch.cat([errors > CONVERGED / count**0.5, guards])
         block = (residual / sizes.clamp(min=1e-300))[:, open_ones]
         block = torch.cholesky_solve(block.to(factor.dtype), factor).double()
         for _ in range(2):  # one projection against the basis leaves rounding behind
             block = torch.linalg.qr(block - basis @ (basis.T @ block)).Q
         basis = torch.cat([basis, block], dim=1)
-        images = torch.cat([images, exact.T @ (exact @ block)], dim=1)
+        products.append(exact @ block)
+        images = torch.cat([images, exact.T @ products[-1]], dim=1)
     return None

@@ -42,13 +42,14 @@ def smallest_part(weight: torch.Tensor, count: int) -> tuple[torch.Tensor, torch
         rows, columns = weight.shape
         empty = weight.new_zeros(rows, 0, dtype=torch.float64)
         return empty, weight.new_zeros(0, columns, dtype=torch.float64)
-    vectors = smallest_vectors(weight, count)
-    if vectors is None:
-        gram = smaller_gram(weight)
-        vectors = smallest_eigenvectors(gram, count)
-        if vectors is None:
-            vectors = _eigenvectors(gram, range(count))
-    return _part(weight, vectors)
+    is_wide = weight.shape[0] < weight.shape[1]
+    found = smallest_vectors(weight.T if is_wide else weight, count)
+    if found is not None:
+        left, right = found.images, found.vectors.T
+        return (right.T, left.T) if is_wide else (left, right)
+    gram = smaller_gram(weight)
+    vectors = smallest_eigenvectors(gram, count)
+    return _part(weight, _eigenvectors(gram, range(count)) if vectors is None else vectors)
 
 
 def remove_components(weight: torch.Tensor, components: Sequence[int]) -> torch.Tensor:
