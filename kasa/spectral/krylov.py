@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import torch
 
-# Below this side a full eigendecomposition is as fast; above this share of it too.
-KRYLOV_MIN_SIDE = 768
+# Below this side (the second on a GPU) a full eigendecomposition is as fast; above this share of it
+# too.
+KRYLOV_MIN_SIDE, KRYLOV_MIN_SIDE_GPU = 768, 2048
 KRYLOV_MAX_SHARE = 0.05
 ROUNDS, STEPS = 4, 6
 # A thin first run finds out where the smallest eigenvalue lies, in shares of the mean one.
@@ -28,7 +29,7 @@ def smallest_eigenvectors(gram: torch.Tensor, count: int) -> torch.Tensor | None
     a rectangular weight is clustered), μ moves up close to it, or separation would be slow.
     """
     size = len(gram)
-    if size < KRYLOV_MIN_SIDE or count > KRYLOV_MAX_SHARE * size:
+    if not pays(gram, count):
         return None
     top = float(gram.diagonal().sum())
     generator = torch.Generator(device=gram.device).manual_seed(0)
@@ -52,6 +53,13 @@ def smallest_eigenvectors(gram: torch.Tensor, count: int) -> torch.Tensor | None
         return None
     wanted = vectors[:, :count]
     return wanted if is_complete(gram, wanted, values[:count]) else None
+
+
+def pays(matrix: torch.Tensor, count: int) -> bool:
+    """Return whether finding `count` vectors costs less than decomposing an (·, k) matrix's k×k."""
+    size = matrix.shape[1]
+    least = KRYLOV_MIN_SIDE_GPU if matrix.is_cuda else KRYLOV_MIN_SIDE
+    return size >= least and count <= KRYLOV_MAX_SHARE * size
 
 
 def factorised(gram: torch.Tensor, shift: float) -> torch.Tensor | None:

@@ -13,14 +13,13 @@ import torch
 
 from kasa.spectral.gram import smaller_gram
 from kasa.spectral.krylov import (
-    KRYLOV_MAX_SHARE,
-    KRYLOV_MIN_SIDE,
     TIE,
     closer,
     factorised,
     inverse_krylov,
     is_complete,
     lifted,
+    pays,
 )
 
 # Estimated error of W' relative to ‖W‖_F; float32 rounds the result itself by about 2.5e-8.
@@ -50,9 +49,7 @@ def smallest_vectors(tall: torch.Tensor, count: int) -> Smallest | None:
 
     Only for float32 weights; the caller has other ways for None.
     """
-    size = tall.shape[1]
-    small = size < KRYLOV_MIN_SIDE or count > KRYLOV_MAX_SHARE * size
-    if small or tall.dtype != torch.float32:
+    if tall.dtype != torch.float32 or not pays(tall, count):
         return None
     scale = max(abs(float(end)) for end in torch.aminmax(tall)) or 1.0
     rough = _rough(smaller_gram(tall, scale, torch.float32), count)
@@ -130,7 +127,7 @@ def _refined(tall: torch.Tensor, rough: _Rough, count: int) -> Smallest | None:
         if step == 0 and error > FAR_OFF:
             near = lifted(rough.gram, basis.to(factor.dtype), float(rough.values[count - 1]))
             factor = factor if near is None else near
-        guards = sizes[count:] > 0 if near is None else torch.zeros_like(sizes[count:], dtype=bool)
+        guards = (sizes[count:] > 0) & (near is None)
         open_ones = torch.cat([errors > CONVERGED / count**0.5, guards])
         block = (residual / sizes.clamp(min=1e-300))[:, open_ones]
         block = torch.cholesky_solve(block.to(factor.dtype), factor).double()
