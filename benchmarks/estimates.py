@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +67,7 @@ def main() -> None:
             probe = store.enqueue("estimate", {"study": study.to_dict()}, probe_key(study))
             while store.run(probe.id).active:
                 ensure_dispatcher(store)
+                time.sleep(1)  # waiting must not take a core from what is measured
             error = store.run(probe.id).error
             if error is not None:
                 raise SystemExit(error.message("en"))

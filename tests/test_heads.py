@@ -97,14 +97,14 @@ def test_the_head_sees_what_the_formula_says(
 ) -> None:
     task = task_of(sources[way], task_name)
     model = task.model().eval()
-    part = task.parts.test.first(6)
+    part = task.parts.test.take(range(6))
     two = task_name in {"pair_classification", "multiple_choice"}
     assert task.kind.apart == (two and way == "apart")
     with torch.no_grad():
         wanted = by_hand(task, model, part, way)
     assert wanted.shape[1] == model.head.in_features == 32 * (4 if task.kind.apart else 1)
     for size in (1, 4, 64):
-        monkeypatch.setattr(heads, "EVALUATE_BATCH", size)
+        monkeypatch.setattr(heads.HeadTask, "answered_together", size)
         np.testing.assert_allclose(task.features(model, part), wanted, rtol=1e-4, atol=1e-5)
     weight, bias = (value.detach().numpy() for value in model.head.parameters())
     figures = task.figures(model, part)
@@ -117,7 +117,7 @@ def test_the_loss_of_choices_is_cross_entropy_within_each_row(
     sources: dict[str, ModelSource], way: str
 ) -> None:
     task = task_of(sources[way], "multiple_choice")
-    model, part = task.model(), task.parts.train.first(8)
+    model, part = task.model(), task.parts.train.take(range(8))
     counts = [len(choices) for choices in part.choices]
     assert len(set(counts)) == 2
     rows = task.tokenise(part)

@@ -118,11 +118,11 @@ def test_neither_batch_nor_padding_nor_order_changes_a_logit(
             found = pooled(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
             alone.append(found["logits"][0].numpy())
     for size in (1, 2, 64):
-        monkeypatch.setattr(heads, "EVALUATE_BATCH", size)
+        monkeypatch.setattr(heads.HeadTask, "answered_together", size)
         found = task.figures(pooled, part_of(TEXTS))
         np.testing.assert_allclose(found, np.stack(alone), rtol=1e-4, atol=1e-5)
     order = [3, 0, 4, 2, 1]
-    monkeypatch.setattr(heads, "EVALUATE_BATCH", 2)
+    monkeypatch.setattr(heads.HeadTask, "answered_together", 2)
     turned = task.figures(pooled, part_of([TEXTS[i] for i in order]))
     np.testing.assert_allclose(turned, np.stack(alone)[order], rtol=1e-4, atol=1e-5)
     assert np.ptp(found, axis=0).min() > 1e-3  # the texts do differ
@@ -163,6 +163,14 @@ def test_a_batch_is_padded_on_the_right_to_its_longest_row(task: HeadTask) -> No
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
     assert batch["input_ids"][1, 3] == task.reader.tokenizer.pad_token_id
     assert batch["labels"].tolist() == [1, 2]
+
+
+def test_lengths_are_rounded_up_but_never_beyond_what_the_model_reads(task: HeadTask) -> None:
+    lengths = [task.padded([[7] * count, [7]], 0).shape[1] for count in (1, 4, 5, 8)]
+    assert lengths == [4, 4, 8, 8]
+    assert task.reader.max_length == 8
+    assert task.padded([[7] * 9], 0).shape == (1, 9)  # answers of an encoder-decoder have no limit
+    assert task.padded([[7] * 5, [7]], 0, left=True).tolist()[1] == [0, 0, 0, 0, 7]
 
 
 def test_the_embedded_model_is_read_as_it_declares() -> None:
@@ -209,7 +217,7 @@ def test_a_real_causal_model_can_be_read(
     assert task.reader.pooling == "last"
     model = task.model()
     together = task.figures(model, part_of(TEXTS))
-    monkeypatch.setattr(heads, "EVALUATE_BATCH", 1)
+    monkeypatch.setattr(heads.HeadTask, "answered_together", 1)
     alone = task.figures(model, part_of(TEXTS))
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
 

@@ -201,7 +201,7 @@ def test_the_loss_is_the_mean_over_the_answers_tokens(
 def test_a_rows_loss_depends_on_nothing_beside_it(
     sources: dict[str, ModelSource], kind: str, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(language, "WRITE_BATCH", size)
+    monkeypatch.setattr(language.LanguageTask, "answered_together", size)
     task = task_of(sources[kind])
     model = task.model().eval()
     rows = task.tokenise(task.parts.test)
@@ -238,7 +238,7 @@ def test_what_is_written_is_transformers_greedy_answer_to_each_row_alone(
     sources: dict[str, ModelSource], kind: str, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Prompts of different length, so that padding on the wrong side would show."""
-    monkeypatch.setattr(language, "WRITE_BATCH", size)
+    monkeypatch.setattr(language.LanguageTask, "answered_together", size)
     task = task_of(sources[kind])
     model = task.model().eval()
     test = task.parts.test.texts
@@ -337,5 +337,5 @@ def test_a_writer_learns_and_answers_again_as_it_was_measured(
     found = predict_tuned(sources[kind], study, parts, 0, folder, texts)
     assert [each["label"] for each in found] == list(again.table["predicted"][:3])
     base = predict_base(sources[kind], study, parts, texts)
-    untuned = tuned.task.answer(fresh, parts.test.first(3))
+    untuned = tuned.task.answer(fresh, parts.test.take(range(3)))
     assert [each["label"] for each in base] == list(untuned.table["predicted"])

@@ -22,8 +22,8 @@ from kasa.tuning.outcome import Parts, split_parts
 
 # The first step pays for memory and caches; the others are what a run repeats.
 PROBE_STEPS = 16
-# Answering takes the longest where it writes words; so many rows tell how long.
-ANSWERED_ROWS = 16
+# So many batches of answers, spread over the rows' lengths, tell how long all of them take.
+ANSWERED_BATCHES = 4
 LIGHT_METHODS = ("majority", "tfidf")
 WEIGHTS = (*LIGHT_METHODS, "baseline", "adapter", "full")
 
@@ -63,6 +63,7 @@ class StudyProbe:
         self.study = study
         self.measured: dict[str, Any] = {"arms": {}}
         self.task: Any = None
+        self.longest = parts.test
         self.light_seconds = 0.0
 
     def measure(self, name: str, arm: Arm) -> None:
@@ -96,13 +97,21 @@ class StudyProbe:
         self.measured["answer_seconds_per_row"] = self._row_seconds(model)
 
     def _row_seconds(self, model: Any) -> float:
-        """Return what answering one row takes; a first, unmeasured answer pays for what is new."""
-        rows = ANSWERED_ROWS if self.task.probe is None else 4 * ANSWERED_ROWS
-        some = self.parts.validation.first(rows)
-        self.task.answer(model, some)
+        """Return what answering one test row takes, in batches of similar length as in a run.
+
+        The longest rows come first and unmeasured: they hold the most memory, and what is new is
+        paid for. Nothing but time and memory is taken from these answers.
+        """
+        test, size = self.parts.test, self.task.answered_together
+        order = np.argsort(self.task.tokenise(test)["length"], kind="stable")
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        self.longest = test.take(order[-size:])
+        self.task.answer(model, self.longest)
+        middles = (np.arange(ANSWERED_BATCHES) + 0.5) / ANSWERED_BATCHES * len(batches)
+        some = np.concatenate([batches[place] for place in sorted({*middles.astype(int)})])
         with stopwatch() as answering:
-            self.task.answer(model, some)
-        return answering.seconds / len(some.rows)
+            self.task.answer(model, test.take(some))
+        return answering.seconds / len(some)
 
     def _untuned(self) -> dict[str, Any]:
         row = self.measured["answer_seconds_per_row"]
@@ -130,12 +139,13 @@ class StudyProbe:
 
         rate = self.study.learning_rates(arm)[0]
         with counted_tokens(self.task) as tokens:
-            _, trial = tuning.trial(rate, report, max_steps=PROBE_STEPS)
+            model, trial = tuning.trial(rate, report, max_steps=PROBE_STEPS)
+        self.task.answer(model, self.longest)  # the adapter's part of an answer needs memory too
         # The first batches hold longer rows than the others; time goes with their tokens.
         seen = tokens[1 : 1 + len(steps)]
         pace = [spent / count for spent, count in zip(steps, seen, strict=True)]
         # A batch of a new shape pays once for preparing its products; a long run seldom does.
-        usual = float(np.quantile(pace, 0.25)) * tokens_per_step(self.task)
+        usual = float(np.median(pace)) * tokens_per_step(self.task)
         return {
             "prepare_seconds": trial.record["prepare_seconds"],
             "step_seconds": usual,
@@ -162,10 +172,10 @@ def counted_tokens(task: Any) -> Iterator[list[int]]:
 
 def tokens_per_step(task: Any) -> float:
     """Return the mean tokens of a training batch, padding included, over one epoch's batches."""
-    from transformers.trainer_pt_utils import LengthGroupedSampler
+    from kasa.tuning.order import ByLength
 
     size = task.protocol.batch_size
-    order = list(LengthGroupedSampler(size, lengths=list(task.train["length"])))
+    order = list(ByLength(task.train["length"], size, seed=0))
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     sizes = [task.collate([task.train[i] for i in rows])["input_ids"].numel() for rows in batches]
     return sum(sizes) / len(sizes)

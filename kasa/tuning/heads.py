@@ -25,7 +25,7 @@ from kasa.tuning.answers import Answers, choice_answers, class_answers, score_an
 from kasa.tuning.outcome import Part
 from kasa.tuning.probe import Probe, by_row, fit_probe, scale_of
 from kasa.tuning.reader import load_encoder
-from kasa.tuning.tasks import EVALUATE_BATCH, Batch, Task, by_length, device, on_device, padded
+from kasa.tuning.tasks import Batch, Task, by_length, device, on_device
 
 HEAD_FILE = "head.safetensors"
 
@@ -170,11 +170,13 @@ class HeadTask(Task):
         pieces = [ids for row in rows for ids in row["input_ids"]]
         pad = self.reader.tokenizer.pad_token_id
         batch = {
-            "input_ids": padded(pieces, int(pad)),
-            "attention_mask": padded([[1] * len(ids) for ids in pieces], 0),
+            "input_ids": self.padded(pieces, int(pad)),
+            "attention_mask": self.padded([[1] * len(ids) for ids in pieces], 0),
         }
         if "token_type_ids" in rows[0]:
-            batch["token_type_ids"] = padded([t for row in rows for t in row["token_type_ids"]], 0)
+            batch["token_type_ids"] = self.padded(
+                [t for row in rows for t in row["token_type_ids"]], 0
+            )
         sizes = [len(row["input_ids"]) for row in rows]
         if self.kind.apart:
             starts = np.cumsum([0, *sizes[:-1]])
@@ -243,7 +245,7 @@ class HeadTask(Task):
             sizes = [1] * len(found) if counts is None else counts.tolist()
             return [part.cpu().numpy() for part in torch.split(found, sizes)]
 
-        return by_length(rows, rows["length"], EVALUATE_BATCH, self.collate, worked)
+        return by_length(rows, rows["length"], self.answered_together, self.collate, worked)
 
     def answer(self, model: Any, part: Part) -> Answers:
         """Return classes with their probability, scores, or choices."""

@@ -21,10 +21,9 @@ from kasa.tuning.answers import Answers, choice_answers, text_answers
 from kasa.tuning.outcome import Part
 from kasa.tuning.probe import by_row
 from kasa.tuning.reader import load_writer
-from kasa.tuning.tasks import Batch, Task, by_length, device, on_device, padded
+from kasa.tuning.tasks import Batch, Task, by_length, device, on_device
 
 IGNORED = -100
-WRITE_BATCH = 16
 
 
 class LanguageModel(nn.Module):
@@ -44,6 +43,8 @@ class LanguageModel(nn.Module):
 
 class LanguageTask(Task):
     """Rows whose answer is a text, or one of several texts."""
+
+    answered_together = 16
 
     @property
     def causal(self) -> bool:
@@ -108,9 +109,9 @@ class LanguageTask(Task):
         answers = [list(row["answer"]) for row in rows]
         if not self.causal:
             return {
-                "input_ids": padded(prompts, pad),
-                "attention_mask": padded([[1] * len(ids) for ids in prompts], 0),
-                "labels": padded(answers, IGNORED),
+                "input_ids": self.padded(prompts, pad),
+                "attention_mask": self.padded([[1] * len(ids) for ids in prompts], 0),
+                "labels": self.padded(answers, IGNORED),
             }
         both = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
         labels = [
@@ -118,9 +119,9 @@ class LanguageTask(Task):
             for prompt, answer in zip(prompts, answers, strict=True)
         ]
         return {
-            "input_ids": padded(both, pad),
-            "attention_mask": padded([[1] * len(ids) for ids in both], 0),
-            "labels": padded(labels, IGNORED),
+            "input_ids": self.padded(both, pad),
+            "attention_mask": self.padded([[1] * len(ids) for ids in both], 0),
+            "labels": self.padded(labels, IGNORED),
         }
 
     def model(self) -> LanguageModel:
@@ -171,7 +172,7 @@ class LanguageTask(Task):
             batch = self.collate(chosen)
             return {**batch, "marks": batch["labels"]}  # `by_length` takes the labels out
 
-        return by_length(rows, rows["length"], WRITE_BATCH, collate, worked)
+        return by_length(rows, rows["length"], self.answered_together, collate, worked)
 
     def write(self, model: LanguageModel, texts: Sequence[str]) -> list[str]:
         """Return the greedy answer to each prompt, at most `answer_tokens` long."""
@@ -188,8 +189,8 @@ class LanguageTask(Task):
             ids = [row["prompt"] for row in chosen]
             # A causal base goes on where the row ends, so every row must end at the same place.
             return {
-                "input_ids": padded(ids, pad, left=self.causal),
-                "attention_mask": padded([[1] * len(row) for row in ids], 0, left=self.causal),
+                "input_ids": self.padded(ids, pad, left=self.causal),
+                "attention_mask": self.padded([[1] * len(row) for row in ids], 0, left=self.causal),
             }
 
         def worked(batch: Batch) -> list[str]:
@@ -203,8 +204,9 @@ class LanguageTask(Task):
             written = tokenizer.batch_decode(new, skip_special_tokens=True)
             return [text.strip() for text in written]
 
+        together = self.answered_together
         with torch.autocast(device(), enabled=False):
-            return by_length(rows, [len(ids) for ids in prompts], WRITE_BATCH, collate, worked)
+            return by_length(rows, [len(ids) for ids in prompts], together, collate, worked)
 
 
 def _all(part: Part) -> range:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,14 +27,15 @@ class Part:
     seconds: tuple[str, ...] = ()
     choices: tuple[tuple[str, ...], ...] = ()
 
-    def first(self, count: int) -> Part:
-        """Return the first `count` rows."""
+    def take(self, places: Iterable[int]) -> Part:
+        """Return the rows at these places, in this order."""
+        chosen = list(places)
+
+        def of(column: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(column[place] for place in chosen) if column else ()
+
         return Part(
-            self.rows[:count],
-            self.texts[:count],
-            self.labels[:count],
-            self.seconds[:count],
-            self.choices[:count],
+            of(self.rows), of(self.texts), of(self.labels), of(self.seconds), of(self.choices)
         )
 
 

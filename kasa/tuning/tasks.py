@@ -24,16 +24,18 @@ from kasa.tuning.outcome import Part, Parts
 from kasa.tuning.probe import Probe
 from kasa.tuning.reader import Reader, load_reader
 
-EVALUATE_BATCH = 64
 Batch = dict[str, Tensor]
+STRIDE = 4
 
 
 class Task(ABC):
     """One study's rows and base model; every tuned run of the study starts from it.
 
-    `probe` is the linear probe that heads start from, None for tasks without a head.
+    `probe` is the linear probe that heads start from, None for tasks without a head;
+    `answered_together` is the number of rows in a batch of answers.
     """
 
+    answered_together = 64
     probe: Probe | None = None
     probe_seconds = 0.0
 
@@ -59,6 +61,19 @@ class Task(ABC):
     @abstractmethod
     def tokenise(self, part: Part) -> Dataset:
         """Return a part's rows as token ids, longer ones cut at the reader's `max_length`."""
+
+    def padded(self, rows: Sequence[Sequence[int]], value: int, *, left: bool = False) -> Tensor:
+        """Return (rows, length) with `value` beside the shorter ones, to the right unless `left`.
+
+        The length is a multiple of 4 where the model reads so far: every new length makes the CPU
+        library prepare its products anew, which costs more time and memory than a few columns.
+        """
+        longest = max(len(row) for row in rows)
+        if not left:
+            longest = max(longest, min(-(-longest // STRIDE) * STRIDE, self.reader.max_length))
+        gaps = [[value] * (longest - len(row)) for row in rows]
+        pairs = zip(gaps, rows, strict=True)
+        return torch.tensor([[*gap, *row] if left else [*row, *gap] for gap, row in pairs])
 
     @abstractmethod
     def collate(self, rows: Sequence[dict[str, Any]]) -> Batch:
@@ -112,14 +127,6 @@ def on_device(batch: Batch, model: nn.Module) -> Batch:
     """Return the batch where the model's weights are."""
     device = next(model.parameters()).device
     return {name: value.to(device) for name, value in batch.items()}
-
-
-def padded(rows: Sequence[Sequence[int]], value: int, *, left: bool = False) -> Tensor:
-    """Return (rows, longest) with `value` beside the shorter ones."""
-    longest = max(len(row) for row in rows)
-    gaps = [[value] * (longest - len(row)) for row in rows]
-    pairs = zip(gaps, rows, strict=True)
-    return torch.tensor([[*gap, *row] if left else [*row, *gap] for gap, row in pairs])
 
 
 def device() -> str:
