@@ -109,7 +109,8 @@ def studio(parts, method: str) -> dict:  # noqa: ANN001
     from kasa.study import Protocol
     from kasa.tuning.measure import choose_precision, peak_memory_bytes, precision_file
     from kasa.tuning.tasks import task_for
-    from kasa.tuning.train import Tuning, quiet_transformers
+    from kasa.tuning.train import quiet_transformers
+    from kasa.tuning.trial import Tuning
 
     source = resolve_model("embedded")
     quiet_transformers()

@@ -23,7 +23,7 @@ from kasa.tuning.adapters import ADAPTER, adapt, guard, penalty_of, target_modul
 from kasa.tuning.configs import QUERY_AND_VALUE, usual_targets
 from kasa.tuning.measure import Precision
 from kasa.tuning.tasks import task_for
-from kasa.tuning.train import Tuning
+from kasa.tuning.trial import Tuning
 from tests.tiny_models import (
     run_folder,
     small_parts,

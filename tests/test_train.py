@@ -31,7 +31,8 @@ from kasa.tuning.heads import HeadModel, HeadTask
 from kasa.tuning.outcome import Outcome, Part, Parts
 from kasa.tuning.reader import load_encoder
 from kasa.tuning.tasks import task_for
-from kasa.tuning.train import Tuning, run_frozen_head
+from kasa.tuning.train import run_frozen_head
+from kasa.tuning.trial import Report, Tuning, silent, trained_weights
 from tests.tiny_models import (
     all_texts,
     relabelled,
@@ -94,7 +95,7 @@ def run_tuned(
     arm: Arm,
     seed: int,
     folder: Path,
-    report: train.Report = train.silent,
+    report: Report = silent,
 ) -> Outcome:
     """Run an arm over the study's own learning rates."""
     rates = protocol.learning_rates
@@ -583,7 +584,7 @@ def test_with_a_patience_training_ends_early_and_the_best_epochs_weights_answer(
         found = answer(self, model, part)
         if part is not self.parts.validation:
             return found
-        weights.append(train.trained_weights(model))
+        weights.append(trained_weights(model))
         return replace(found, metrics=found.metrics | {"accuracy": next(told)})
 
     monkeypatch.setattr(HeadTask, "answer", scripted)
@@ -594,7 +595,7 @@ def test_with_a_patience_training_ends_early_and_the_best_epochs_weights_answer(
     assert seen == [0.5, 0.9, 0.7, 0.8][: 2 + patience]
     assert len(trial.record["curve"]) == 4 * (2 + patience)
     assert trial.record["validation"]["accuracy"] == 0.9
-    now = train.trained_weights(model)
+    now = trained_weights(model)
     assert set(now) == set(weights[1])
     assert all(torch.equal(now[name], weight) for name, weight in weights[1].items())
     assert any(not torch.equal(now[name], weight) for name, weight in weights[-1].items())

@@ -118,7 +118,7 @@ class StudyProbe:
         return {"run_seconds": self.measured["base_seconds"] + row * len(self.parts.test.rows)}
 
     def _tuned(self, arm: Arm) -> dict[str, Any]:
-        from kasa.tuning.train import Tuning
+        from kasa.tuning.trial import Tuning
 
         # The arm before left its model to the collector; this one's peak must not hold it.
         gc.collect()
