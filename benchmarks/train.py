@@ -5,6 +5,9 @@ The plain script: `AutoModelForSequenceClassification` + PEFT LoRA (r = 8, query
 pooling, the head from the linear probe, rows of similar length in a batch, bf16 where this processor is faster in it.
 BANKING77, first 30 intents, 300 training and 90 validation rows, the embedded model. Every part runs in a process of
 its own, one after another, `--repeats` times; ratios are of medians. Importing the libraries is not counted.
+
+Where a step's time goes (profile of 38 LoRA steps in bf16): linear layers 37 %, drawing dropout's masks 20 % (the
+CPU generator is serial: 1.5 ms for 92,000 values), copies between precisions 11 %.
 """
 
 from __future__ import annotations
