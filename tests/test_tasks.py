@@ -166,9 +166,9 @@ def test_a_batch_is_padded_on_the_right_to_its_longest_row(task: HeadTask) -> No
 
 
 def test_lengths_are_rounded_up_but_not_beyond_what_is_read(source: ModelSource) -> None:
-    task = task_of(source, max_length=6)
-    lengths = [task.padded([[7] * count, [7]], 0).shape[1] for count in (1, 4, 5, 9)]
-    assert lengths == [4, 4, 6, 9]
+    task = task_of(source, max_length=10)
+    lengths = [task.padded([[7] * count, [7]], 0).shape[1] for count in (1, 4, 5, 9, 11)]
+    assert lengths == [4, 4, 8, 10, 11]
     assert task.padded([[7] * 5, [7]], 0, left=True).tolist()[1] == [0, 0, 0, 0, 7]
 
 
