@@ -24,6 +24,7 @@ from kasa.study import Protocol
 from kasa.tuning import adapters
 from kasa.tuning.answers import preference
 from kasa.tuning.checkpoint import Checkpoints, Snapshot, trainable
+from kasa.tuning.masks import quick_masks
 from kasa.tuning.measure import Precision, memory_bytes, stopwatch
 from kasa.tuning.order import ByLength
 from kasa.tuning.resume import ResumableTrainer, take_state
@@ -125,7 +126,7 @@ class Tuning:
         watch.prepare_seconds = preparing.seconds
         if snapshot:
             watch.go_on(snapshot.facts["record"], snapshot.part("best"))
-        with stopwatch() as training:
+        with stopwatch() as training, quick_masks():
             trainer.train_from(snapshot)
         watch.keep_best()
         validation = watch.validation
