@@ -150,6 +150,11 @@ def model_name(model: str) -> str:
     return t("shell.embedded_model") if model == EMBEDDED else plain(model)
 
 
+def run_name(run: RunRecord, label: str) -> str:
+    """Return "KaSA r=8 · seed 0"."""
+    return f"{label} · {t('experiment.live.seed', seed=run.seed)}"
+
+
 def run_progress(study: Study, runs: Sequence[RunRecord]) -> None:
     """Show one line of status and progress for each run."""
     labels = arm_labels(study, text())
@@ -158,6 +163,5 @@ def run_progress(study: Study, runs: Sequence[RunRecord]) -> None:
         share = 1.0 if run.status == "finished" else 0.0
         if events and events[-1]["total"]:
             share = min(1.0, events[-1]["done"] / events[-1]["total"])
-        name = plain(labels[str(run.arm)])
-        seed = t("experiment.live.seed", seed=run.seed)
-        st.progress(share, text=f"{status_badge(run.status)} {name} · {seed}")
+        name = run_name(run, plain(labels[str(run.arm)]))
+        st.progress(share, text=f"{status_badge(run.status)} {name}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from app.components import plain, refresh, show_error
@@ -11,27 +13,39 @@ from kasa.report.labels import arm_labels
 from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord
 from kasa.study import Study
-from kasa.tuning.estimate import Estimate, extrapolate, probe_key
+from kasa.tuning.estimate import (
+    Estimate,
+    extrapolate,
+    probe_key,
+    study_memory_bytes,
+    study_seconds,
+)
 from kasa.tuning.measure import machine
+from kasa.tuning.room import fits, fitting_change, settled
 from kasa.verdict.costs import run_cost
 
-TIGHT_MEMORY = 0.8
 
-
-def known_estimate(study: Study) -> list[Estimate] | None:
-    """Return the estimate from the newest finished probe of this study, if there is one."""
+def known_figures(study: Study) -> dict[str, Any] | None:
+    """Return what the newest finished probe of this study measured, if there is one."""
     record = store().latest(probe_key(study))
     if record is None or record.status != "finished":
         return None
     result = store().result(record.id)
-    return extrapolate(study, result["measured"]) if result else None
+    return result["measured"] if result else None
+
+
+def known_estimate(study: Study) -> list[Estimate] | None:
+    """Return the estimate from the newest finished probe of this study, if there is one."""
+    measured = known_figures(study)
+    return extrapolate(study, measured) if measured else None
 
 
 def estimate_panel(study: Study) -> None:
     """Offer the estimate, show its progress, then minutes, memory and money per method."""
-    estimates = known_estimate(study)
-    if estimates is not None:
-        show_estimate(study, estimates)
+    study = settled(study)
+    measured = known_figures(study)
+    if measured is not None:
+        show_estimate(study, measured)
         return
     record = store().latest(probe_key(study))
     if record is not None and record.active:
@@ -70,26 +84,44 @@ def probe_share(record: RunRecord) -> float:
 
 def stop_estimate(study: Study) -> None:
     """Stop a probe that still works, so that it takes no time from the runs that are measured."""
-    record = store().latest(probe_key(study))
+    record = store().latest(probe_key(settled(study)))
     if record is not None and record.active:
         store().stop(record.id)
 
 
-def show_estimate(study: Study, estimates: list[Estimate]) -> None:
+def tight_words(study: Study, measured: dict[str, Any], available: int) -> str:
+    """Return that memory may not suffice, and what would make the comparison fit."""
+    speak, change = text(), fitting_change(study, measured, available)
+    words = [t("experiment.estimate.tight", memory=speak.bytes(available))]
+    if change is None:
+        words.append(t("experiment.estimate.fit.none"))
+    else:
+        for name, value in change.settings.items():
+            words.append(t(f"experiment.estimate.fit.{name}", value=speak.number(value)))
+        need = speak.bytes(change.peak_memory_bytes)
+        words.append(t("experiment.estimate.fit.then", memory=need))
+    return " ".join(words)
+
+
+def show_estimate(study: Study, measured: dict[str, Any]) -> None:
     """Show the expected time, memory and money of the whole study, and time per method."""
     speak, labels = text(), arm_labels(study, text())
-    total = sum(estimate.total_seconds for estimate in estimates)
-    peak = max(estimate.peak_memory_bytes for estimate in estimates)
-    money = speak.money(run_cost(total, study.prices), study.prices.currency)
-    shown = {"time": about_seconds(total), "memory": speak.bytes(peak), "money": money}
+    estimates = extrapolate(study, measured)
+    peak = study_memory_bytes(estimates, study)
+    spent = sum(estimate.total_seconds for estimate in estimates)
+    money = speak.money(run_cost(spent, study), study.prices.currency)
+    shown = {
+        "time": about_seconds(study_seconds(estimates, study)),
+        "memory": speak.bytes(peak),
+        "money": money,
+    }
     with st.container(horizontal=True, gap="large"):
         for name, value in shown.items():
             words = t("experiment.estimate.about", value=value)
             st.metric(t(f"experiment.estimate.{name}"), words, width="content")
     available = int(machine()["memory_bytes"])
-    if peak > TIGHT_MEMORY * available:
-        words = t("experiment.estimate.tight", memory=speak.bytes(available))
-        st.warning(words, icon=":material/warning:")
+    if not fits(peak, available):
+        st.warning(tight_words(study, measured, available), icon=":material/warning:")
     columns: dict[str, list[str]] = {
         "arm": [plain(labels[each.arm]) for each in estimates],
         "per_run": [about_seconds(each.run_seconds) for each in estimates],
@@ -100,4 +132,6 @@ def show_estimate(study: Study, estimates: list[Estimate]) -> None:
         del columns["all_runs"]
     titles = {name: t(f"experiment.estimate.{name}") for name in columns}
     st.table({titles[name]: values for name, values in columns.items()}, hide_index=True)
-    st.caption(t("experiment.estimate.how"))
+    places = study.protocol.places
+    how = "how_parallel" if places > 1 else "how"
+    st.caption(t(f"experiment.estimate.{how}", places=speak.number(places)))

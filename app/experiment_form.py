@@ -5,14 +5,16 @@ Requirements and prices have a module of their own, because a started study may 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app.arms_form import arm_settings, choose_methods
-from app.components import number_field, whole_field
+from app.components import number_field, optional_field, whole_field
 from app.i18n import t, text
 from app.targets_form import choose_targets
 from kasa.study import PROFILES, Protocol, Study
@@ -100,7 +102,7 @@ def _advanced_protocol(protocol: Protocol, task: str) -> tuple[tuple[float, ...]
         step=0.5,
         help=t("experiment.advanced.margin_help"),
     )
-    patience, weights, answer = _training_settings(protocol, task)
+    training = _training_settings(protocol, task)
     same_seeds = whole["seeds"] == len(protocol.seeds)
     changed = replace(
         protocol,
@@ -109,9 +111,7 @@ def _advanced_protocol(protocol: Protocol, task: str) -> tuple[tuple[float, ...]
         batch_size=whole["batch"],
         max_length=whole["length"],
         equivalence_margin=round(margin / 100, 6),
-        patience=patience,
-        class_weights=weights,
-        answer_tokens=answer,
+        **training,
     )
     return tuple(sorted(rates)), changed
 
@@ -138,10 +138,11 @@ def _whole_settings(protocol: Protocol, columns: Sequence[DeltaGenerator]) -> di
     }
 
 
-def _training_settings(protocol: Protocol, task: str) -> tuple[int, bool, int]:
-    """Return patience, class weights and the longest answer, as far as the task has them."""
+def _training_settings(protocol: Protocol, task: str) -> dict[str, Any]:
+    """Return patience, runs at a time, and what the task has of class weights and answers."""
     columns = st.columns(5)
-    patience = whole_field(
+    chosen: dict[str, Any] = {}
+    chosen["patience"] = whole_field(
         columns[0],
         t("experiment.advanced.patience"),
         protocol.patience,
@@ -149,21 +150,31 @@ def _training_settings(protocol: Protocol, task: str) -> tuple[int, bool, int]:
         "patience",
         help=t("experiment.advanced.patience_help"),
     )
-    weights, answer = protocol.class_weights, protocol.answer_tokens
+    places = optional_field(
+        columns[1],
+        t("experiment.advanced.parallel"),
+        protocol.parallel_runs or None,
+        (1.0, 64.0),
+        "parallel_runs",
+        step=1.0,
+        placeholder=t("experiment.advanced.parallel_open"),
+        help=t("experiment.advanced.parallel_help", cores=text().number(os.cpu_count() or 1)),
+    )
+    chosen["parallel_runs"] = int(places or 0)
     if task in {"classification", "pair_classification"}:
-        weights = columns[1].checkbox(
+        chosen["class_weights"] = columns[2].checkbox(
             t("experiment.advanced.class_weights"),
             protocol.class_weights,
             key="class_weights",
             help=t("experiment.advanced.class_weights_help"),
         )
     if task == "generation":
-        answer = whole_field(
-            columns[1],
+        chosen["answer_tokens"] = whole_field(
+            columns[2],
             t("experiment.advanced.answer_tokens"),
             protocol.answer_tokens,
             (1, 2048),
             "answer_tokens",
             help=t("experiment.advanced.answer_tokens_help"),
         )
-    return patience, weights, answer
+    return chosen

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import chart, plain, show_error, status_badge
+from app.components import chart, plain, run_name, show_error, status_badge
 from app.estimate_panel import known_estimate
 from app.i18n import about_seconds, t, text
 from app.progress import (
@@ -35,27 +35,35 @@ def live_runs(study_id: str, seen: str) -> None:
     study, runs = store().study(study_id).study, store().runs(study_id)
     if signature(runs, is_paused(store(), study_id)) != seen:
         st.rerun()
-    working = next((run for run in runs if run.status in {"running", "stopping"}), None)
-    events = store().events(working.id) if working else []
-    current = run_progress(events)
+    working = [run for run in runs if run.status in {"running", "stopping"}]
+    events = {run.id: store().events(run.id) for run in working}
+    progress = {run_id: run_progress(each) for run_id, each in events.items()}
     expected = {each.arm: each.run_seconds for each in known_estimate(study) or []}
     st.progress(
-        overall_share(runs, current.share, expected),
-        text=overall_words(runs, seconds_left(runs, current, expected)),
+        overall_share(runs, progress, expected),
+        text=overall_words(runs, seconds_left(runs, progress, expected, study.protocol.places)),
     )
     labels = arm_labels(study, text())
     for run in runs:
         label = plain(labels[str(run.arm)])
-        run_line(run, label, events if run is working else None)
-        if run is working or run.status in {"failed", "lost"}:
+        run_line(run, label, events.get(run.id))
+        if run in working or run.status in {"failed", "lost"}:
             log_panel(run, label)
-    if working and any("loss" in event for event in events):
-        chart(
-            live_loss(events, str(working.method), text()),
-            key="live_loss",
-            alt=t("experiment.live.caption"),
-        )
+    learning = [run for run in working if any("loss" in event for event in events[run.id])]
+    if learning:
+        names = [run_name(run, plain(labels[str(run.arm)])) for run in learning]
+        with st.container(key="live_loss"):
+            places = st.tabs(names) if len(names) > 1 else [st.container()]
+            for run, place in zip(learning, places, strict=True):
+                with place:
+                    show_curve(run, events[run.id])
         st.caption(t("experiment.live.caption"))
+
+
+def show_curve(run: RunRecord, events: list[dict[str, Any]]) -> None:
+    """Draw the loss of one run at work."""
+    figure = live_loss(events, str(run.method), text())
+    chart(figure, key=f"loss_{run.id}", alt=t("experiment.live.caption"))
 
 
 def overall_words(runs: Sequence[RunRecord], left: float | None) -> str:
@@ -72,8 +80,7 @@ def run_line(run: RunRecord, label: str, events: list[dict[str, Any]] | None) ->
 
     `events` are those of the run at work, None for every other run.
     """
-    words = t("experiment.live.seed", seed=run.seed)
-    line = f"{status_badge(run.status)} {label} · {words}"
+    line = f"{status_badge(run.status)} {run_name(run, label)}"
     if events is not None:
         st.progress(run_progress(events).share, text=line + step_words(events))
     elif run.seconds is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from kasa.runs.records import RunRecord
+from kasa.tuning.estimate import makespan
 
 
 @dataclass(frozen=True)
@@ -53,36 +54,43 @@ def known_seconds(runs: Sequence[RunRecord], expected: dict[str, float]) -> dict
     }
 
 
-def overall_share(runs: Sequence[RunRecord], share: float, expected: dict[str, float]) -> float:
+def overall_share(
+    runs: Sequence[RunRecord], working: Mapping[str, Progress], expected: dict[str, float]
+) -> float:
     """Return how much of a study is done; runs weigh by their seconds where all are known.
 
-    `share` is that of the run at work.
+    `working` is the progress of the runs at work, by their ids.
     """
     known = known_seconds(runs, expected)
     equal = any(run.arm not in known for run in runs)
     weights = [1.0 if equal else known[str(run.arm)] for run in runs]
-    parts = [1.0 if not run.active else share if run.status != "queued" else 0.0 for run in runs]
+    parts = [working[run.id].share if run.id in working else not run.active for run in runs]
     done = sum(weight * part for weight, part in zip(weights, parts, strict=True))
     return min(1.0, done / (sum(weights) or 1.0))
 
 
 def seconds_left(
-    runs: Sequence[RunRecord], current: Progress, expected: dict[str, float]
+    runs: Sequence[RunRecord],
+    working: Mapping[str, Progress],
+    expected: dict[str, float],
+    places: int,
 ) -> float | None:
-    """Return the seconds a study still needs, or None while some waiting arm was never timed."""
+    """Return the seconds a study still needs, or None while some waiting arm was never timed.
+
+    `working` is the progress of the runs at work, by their ids; `places` of them work at a time.
+    """
     known = known_seconds(runs, expected)
-    left = 0.0
+    left = []
     for run in runs:
-        if run.status == "queued":
-            if run.arm not in known:
-                return None
-            left += known[run.arm]
-        elif run.status == "running":
-            if current.seconds_left is not None:
-                left += current.seconds_left
-            elif run.arm in known and run.started_at:
-                spent = (datetime.now(UTC) - run.started_at).total_seconds()
-                left += max(0.0, known[run.arm] - max(0.0, spent))
-            else:
-                return None
-    return left
+        if run.status not in {"queued", "running"}:
+            continue
+        at_work = working.get(run.id)
+        if at_work is not None and at_work.seconds_left is not None:
+            left.append(at_work.seconds_left)
+        elif run.arm not in known:
+            return None
+        else:
+            now = datetime.now(UTC)
+            spent = max(0.0, (now - (run.started_at or now)).total_seconds())
+            left.append(max(0.0, known[run.arm] - spent))
+    return makespan(left, places)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components import plain
+from app.components import plain, run_name
 from app.i18n import t, text
 from app.state import store
 from kasa.runs import schedule
@@ -94,8 +94,8 @@ def order_panel(study_id: str) -> None:
 
 def log_panel(run: RunRecord, label: str) -> None:
     """Show the last lines of a run's log, folded away."""
-    seed = t("experiment.live.seed", seed=run.seed)
-    with st.expander(t("experiment.queue.log", run=f"{label} · {seed}"), key=f"log_{run.id}"):
+    name = run_name(run, label)
+    with st.expander(t("experiment.queue.log", run=name), key=f"log_{run.id}"):
         lines = log_tail(run.folder)
         if lines:
             st.code(lines, language=None, wrap_lines=True)

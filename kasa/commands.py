@@ -30,7 +30,9 @@ from kasa.spectral.stream import METHODS, Progress, analyse
 from kasa.spectral.truncation import CRITERIA, Options, plan_to_toml, propose
 from kasa.study import Study, load_study, study_from_dict
 from kasa.text import Translator, translator
-from kasa.tuning.estimate import extrapolate, probe_key
+from kasa.tuning.estimate import extrapolate, probe_key, study_memory_bytes, study_seconds
+from kasa.tuning.measure import machine
+from kasa.tuning.room import fits, fitting_change
 from kasa.verdict.costs import run_cost
 from kasa.verdict.evidence import Evidence, evidence_to_dict, gather
 
@@ -185,7 +187,7 @@ def check_data(args: argparse.Namespace) -> dict[str, Any]:
 def estimate(args: argparse.Namespace) -> dict[str, Any]:
     """Measure a few steps of every arm and foretell time, memory and money of the study."""
     store = Store()
-    study = store.with_dataset(load_study(Path(args.study)))
+    study = store.settled(load_study(Path(args.study)))
     key = probe_key(study)
     record = store.latest(key)
     if record is None or record.status != "finished":
@@ -198,18 +200,25 @@ def estimate(args: argparse.Namespace) -> dict[str, Any]:
         raise StoreError("result_missing", run=record.id)
     arms = []
     text = translator(args.lang)
-    for arm in extrapolate(study, result["measured"]):
-        money = run_cost(arm.total_seconds, study.prices)
+    estimates = extrapolate(study, result["measured"])
+    for arm in estimates:
+        money = run_cost(arm.total_seconds, study)
         arms.append({**vars(arm), "total_seconds": arm.total_seconds, "money": money})
         cost = text.money(money, study.prices.currency)
         memory = text.bytes(arm.peak_memory_bytes)
         print(f"{arm.arm:16} {text.seconds(arm.total_seconds):>14} {memory:>10} {cost:>10}")
-    total = sum(arm["total_seconds"] for arm in arms)
+    peak, available = study_memory_bytes(estimates, study), int(machine()["memory_bytes"])
+    change = None
+    if not fits(peak, available):
+        found = fitting_change(study, result["measured"], available)
+        change = vars(found) if found else {}
     return {
         "arms": arms,
-        "total_seconds": total,
-        "peak_memory_bytes": max(arm["peak_memory_bytes"] for arm in arms),
-        "money": run_cost(total, study.prices),
+        "total_seconds": study_seconds(estimates, study),
+        "peak_memory_bytes": peak,
+        "memory_bytes": available,
+        "change_to_fit": change,
+        "money": sum(arm["money"] for arm in arms),
         "currency": study.prices.currency,
         "probe": record.id,
     }
@@ -218,7 +227,7 @@ def estimate(args: argparse.Namespace) -> dict[str, Any]:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Carry a study out to its verdict; finished runs are kept, interrupted ones go on."""
     store = Store()
-    study = store.with_dataset(load_study(Path(args.study)))
+    study = store.settled(load_study(Path(args.study)))
     study_id = _resumable(store, study) or store.create_study(study)
     store.update_study(study_id, study)
     _tell(args, "cli.study", study=study_id)
@@ -282,7 +291,7 @@ def _study_id(store: Store, name: str) -> str:
     """Return the id that a study id or the path of a study file stands for."""
     if not name.endswith(".toml"):
         return store.study(name).id
-    study_id = store.find_study(store.with_dataset(load_study(Path(name))))
+    study_id = store.find_study(store.settled(load_study(Path(name))))
     if study_id is None:
         raise StudyError("study_not_run", path=name)
     return study_id

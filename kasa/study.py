@@ -47,6 +47,8 @@ class Protocol:
     training ends after that many epochs without a better validation and keeps the best epoch;
     0 trains every epoch and keeps the last. With `class_weights` every class counts alike in
     training, however rare. `answer_tokens` is the most that a generated answer may have.
+    `parallel_runs` of the study's runs share the machine at a time, each with its share of the
+    cores: the study ends sooner, each run later. 0 leaves it to the machine that starts the study.
     """
 
     profile: str = "standard"
@@ -62,6 +64,7 @@ class Protocol:
     patience: int = 0
     class_weights: bool = False
     answer_tokens: int = 64
+    parallel_runs: int = 0
 
     def __post_init__(self) -> None:
         """Fill in the profile's values and check every setting."""
@@ -78,6 +81,11 @@ class Protocol:
         object.__setattr__(self, "learning_rates", tuple(float(rate) for rate in rates))
         object.__setattr__(self, "epochs", self.epochs or preset["epochs"])
         self._check()
+
+    @property
+    def places(self) -> int:
+        """How many runs share the machine at a time, once the study has been started."""
+        return max(1, self.parallel_runs)
 
     def _check(self) -> None:
         rules: list[tuple[str, bool, str]] = [
@@ -107,6 +115,7 @@ class Protocol:
             ("equivalence_margin", 0 <= self.equivalence_margin < 1, "between 0 and 1"),
             ("patience", 0 <= self.patience <= 1000, "0 … 1000"),
             ("answer_tokens", 1 <= self.answer_tokens <= 2048, "1 … 2048"),
+            ("parallel_runs", 0 <= self.parallel_runs <= 64, "0 … 64"),
         ]
         for name, good, wanted in rules:
             check(condition=good, name=f"protocol.{name}", got=getattr(self, name), wanted=wanted)

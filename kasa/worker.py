@@ -79,9 +79,20 @@ def _explained(error: Exception, job: Job) -> KasaError:
     if "no space left" in str(error).lower():  # safetensors says the system's reason in words
         return StoreError("disk_full", path=str(job.folder), detail=os.strerror(errno.ENOSPC))
     if isinstance(error, MemoryError) or "not enough memory" in str(error).lower():
-        return TrainingError("out_of_memory")
+        return _too_large(job)
     detail = f"{type(error).__name__}: {error}"[:400]
     return TrainingError("unexpected", detail=detail, log=str(job.folder / "log.txt"))
+
+
+def _too_large(job: Job) -> KasaError:
+    """Return what memory did not suffice for, with the setting to change first."""
+    protocol = job.config.get("study", {}).get("protocol", {})
+    places, batch = protocol.get("parallel_runs", 0), protocol.get("batch_size", 1)
+    if job.kind == "run" and places > 1:
+        return TrainingError("out_of_memory_shared", places=places, fewer=places // 2)
+    if batch > 1:
+        return TrainingError("out_of_memory_batch", batch=batch, smaller=batch // 2)
+    return TrainingError("out_of_memory")
 
 
 def main(run_id: str) -> int:

@@ -32,6 +32,7 @@ from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord, StudyRecord
 from kasa.runs.schedule import is_paused
 from kasa.study import Study
+from kasa.tuning.room import settled
 
 UNFINISHED = {"failed", "cancelled", "lost"}
 
@@ -69,7 +70,10 @@ def draft_page(record: StudyRecord) -> None:
     estimate_panel(study)
     st.subheader(t("experiment.step.start"), anchor=False)
     runs = len(study.arms) * len(study.protocol.seeds)
-    st.markdown(t("experiment.start.lead", runs=text().number(runs)))
+    places = settled(study).protocol.places
+    lead = "lead_parallel" if places > 1 else "lead"
+    facts = {"runs": text().number(runs), "places": text().number(places)}
+    st.markdown(t(f"experiment.start.{lead}", **facts))
     if st.button(
         t("experiment.start.button"), key="start", type="primary", icon=":material/play_arrow:"
     ):

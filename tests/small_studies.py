@@ -39,13 +39,13 @@ def small_study(
         model="embedded",
         data=DataSpec(str(write_rows(folder)), "order", "crew"),
         arms=tuple(arms),
-        protocol=protocol or Protocol("quick"),
+        protocol=protocol or Protocol("quick", parallel_runs=1),
         gates=Gates(metric_min=0.6),
     )
 
 
 def start_small_study(store: Store, folder: Path, num_seeds: int = 1) -> list[str]:
     """Queue a TF-IDF run per seed and return their ids in order."""
-    protocol = Protocol("quick", seeds=tuple(range(num_seeds)))
+    protocol = Protocol("quick", seeds=tuple(range(num_seeds)), parallel_runs=1)
     study_id = store.create_study(small_study(folder, protocol=protocol))
     return [run.id for run in store.start_study(study_id)]

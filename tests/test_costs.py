@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from kasa.study import Prices
+from kasa.dataspec import DataSpec
+from kasa.study import Prices, Protocol, Study
 from kasa.verdict.compare import summarise
 from kasa.verdict.costs import run_cost, total_cost
 from kasa.verdict.measures import COSTS, METRIC_MEASURES, pareto_front
@@ -13,18 +14,27 @@ from tests.study_runs import example_runs
     ("seconds", "per_hour", "cost"), [(0, 350, 0), (3600, 350, 350), (90, 400, 10), (90, 0, 0)]
 )
 def test_run_cost(seconds: float, per_hour: float, cost: float) -> None:
-    assert run_cost(seconds, Prices("JPY", per_hour)) == cost
+    assert run_cost(seconds, priced(per_hour)) == cost
+    assert run_cost(seconds, priced(per_hour, parallel_runs=4)) == cost / 4
+
+
+def priced(per_hour: float, parallel_runs: int = 1) -> Study:
+    """Return a study with a price, in which so many runs share the machine."""
+    protocol = Protocol(parallel_runs=parallel_runs)
+    prices = Prices("EUR", per_hour)
+    return Study("Prices", "embedded", DataSpec("a.csv", "x", "y"), (), protocol, prices=prices)
 
 
 def test_total_cost_adds_every_run() -> None:
     runs = example_runs(["lora-r8"])  # 45 + 46 + 47 s in total
-    assert total_cost(runs, Prices("EUR", 3600)) == pytest.approx(138)
-    assert total_cost([], Prices()) == 0
+    assert total_cost(runs, priced(3600)) == pytest.approx(138)
+    assert total_cost(runs, priced(3600, parallel_runs=3)) == pytest.approx(46)
+    assert total_cost([], priced(350)) == 0
 
 
 def test_measures_read_the_summary() -> None:
     arm = summarise(example_runs(["lora-r8"]))[0]
-    values = {name: measure.value(arm, Prices("EUR", 3600)) for name, measure in COSTS.items()}
+    values = {name: measure.value(arm, priced(3600)) for name, measure in COSTS.items()}
     assert values == {
         "train_seconds": 42,
         "total_seconds": 46,
@@ -32,7 +42,7 @@ def test_measures_read_the_summary() -> None:
         "num_trainable_params": 76_000,
         "money": 46,
     }
-    assert METRIC_MEASURES["accuracy"].value(arm, Prices()) == pytest.approx(0.9)
+    assert METRIC_MEASURES["accuracy"].value(arm, priced(350)) == pytest.approx(0.9)
     assert {measure.direction for measure in COSTS.values()} == {"lower"}
     assert {measure.direction for measure in METRIC_MEASURES.values()} == {"higher"}
 

@@ -18,7 +18,14 @@ from kasa.model.source import ModelSource
 from kasa.runs.job import Job, JobCancelled, read_events
 from kasa.study import Gates, Prices, Protocol, Study
 from kasa.tuning.answers import Answers
-from kasa.tuning.estimate import Estimate, extrapolate, probe_key
+from kasa.tuning.estimate import (
+    Estimate,
+    extrapolate,
+    makespan,
+    probe_key,
+    study_memory_bytes,
+    study_seconds,
+)
 from kasa.tuning.heads import HeadTask
 from kasa.tuning.outcome import Part
 from tests.tiny_models import CREWS, WORK_ORDERS, run_folder, small_runs, write_tiny_bert
@@ -76,6 +83,40 @@ def test_a_changed_protocol_needs_only_arithmetic(changes: dict[str, Any], secon
     assert first.num_runs == len(study.protocol.seeds)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "places", "end"),
+    [
+        ([], 2, 0.0),
+        ([3, 4, 5], 1, 12),
+        ([3, 4, 5], 2, 8),  # 3 then 5 beside 4
+        ([9, 1, 1, 1], 2, 9),
+        ([1, 1, 1, 9], 2, 10),  # in order, though the long one first would end sooner
+        ([2, 3], 64, 3),
+    ],
+)
+def test_the_end_of_works_that_share_places(seconds: list[float], places: int, end: float) -> None:
+    assert makespan(seconds, places) == end
+
+
+def test_a_study_of_several_runs_at_a_time() -> None:
+    """One seed is 26.5, 22.1, 11.5 and 0.2 s: two places end at 33.6, three at 26.5."""
+    estimates = extrapolate(STUDY, MEASURED)
+
+    def shared(places: int, seeds: tuple[int, ...]) -> tuple[float, int]:
+        protocol = replace(STUDY.protocol, parallel_runs=places, seeds=seeds)
+        study = replace(STUDY, protocol=protocol)
+        found = extrapolate(study, MEASURED)
+        assert found[0].run_seconds == estimates[0].run_seconds
+        return study_seconds(found, study), study_memory_bytes(found, study)
+
+    assert shared(1, (0,)) == (pytest.approx(26.5 + 22.1 + 11.5 + 0.2), 900)
+    assert shared(2, (0,)) == (pytest.approx(22.1 + 11.5), 900 + 800)
+    assert shared(3, (0,)) == (pytest.approx(26.5), 900 + 800 + 700)
+    assert shared(1, (0, 1, 2))[0] == pytest.approx(sum(e.total_seconds for e in estimates))
+    assert shared(2, (0, 1, 2))[1] == 900 + 900
+    assert shared(64, (0, 1, 2))[1] == 3 * (900 + 800 + 700 + 300)
+
+
 def test_total_is_runs_times_seconds() -> None:
     assert Estimate("lora-r8", 2.5, 10, 4).total_seconds == 10.0
 
@@ -107,6 +148,7 @@ OTHER = [
     replace(STUDY, arms=(replace(ARMS[0], diagonal=False, beta=0.0, gamma=0.0), *ARMS[1:])),
     changed(class_weights=True),
     changed(answer_tokens=8),
+    changed(parallel_runs=2),
     changed(batch_size=8),
     changed(max_length=64),
     changed(split_seed=1),
@@ -175,9 +217,10 @@ def test_a_probe_measures_every_arm(
     assert set(measured["arms"]) == set(study.arm_names())
     assert sum(measured["rows"].values()) == 60
     for name, figures in measured["arms"].items():
-        keys = (
-            {"prepare_seconds", "step_seconds"} if name[:4] in {"kasa", "lora"} else {"run_seconds"}
-        )
+        keys = {"run_seconds"}
+        if name[:4] in {"kasa", "lora"}:
+            keys = {"prepare_seconds", "step_seconds", "start_memory_bytes"}
+            assert figures["start_memory_bytes"] < 1.01 * figures["peak_memory_bytes"]
         assert set(figures) == keys | {"peak_memory_bytes"}
         assert min(figures.values()) > 0
     assert measured["base_seconds"] > measured["answer_seconds_per_row"] > 0

@@ -18,7 +18,7 @@ from kasa.runs import local
 from kasa.runs.local import Dispatcher, ensure_dispatcher
 from kasa.runs.process import alive, born
 from kasa.runs.store import Store
-from kasa.study import Arm
+from kasa.study import Arm, Protocol
 from tests.small_studies import ONE_THREAD, small_study, start_small_study
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -241,6 +241,62 @@ def test_training_runs_one_at_a_time_and_short_jobs_beside(
     assert dispatcher.children == {} or all(
         child.wait() is not None for child in dispatcher.children.values()
     )
+
+
+def started(store: Store, runs: list[str]) -> list[bool]:
+    return [status(store, run_id) != "queued" for run_id in runs]
+
+
+def test_as_many_runs_as_their_study_says_work_beside_one_another(
+    store: Store, dispatcher: Dispatcher, tmp_path: Path
+) -> None:
+    protocol = Protocol("quick", seeds=(0, 1, 2), parallel_runs=2)
+    study_id = store.create_study(small_study(tmp_path, protocol=protocol))
+    runs = [run.id for run in store.start_study(study_id)]
+    other = start_small_study(store, tmp_path, num_seeds=2)
+    for _ in range(4):
+        dispatcher.step()
+        if ended(store, runs[0]) or ended(store, runs[1]):
+            pytest.fail("a run of a real process ended within four steps")
+    assert started(store, [*runs, *other]) == [True, True, False, False, False]
+    pids = {worker_of(store, run_id) for run_id in runs[:2]}
+    assert len(pids) == 2
+    # With its third taken out, the other study waits until both have ended: it shares with nobody.
+    store.stop(runs[2])
+    end_of(worker_of(store, runs[0]))
+    wait_until(lambda: ended(store, runs[0]), dispatcher.step)
+    if not ended(store, runs[1]):
+        dispatcher.step()
+        assert started(store, other) == [False, False]
+    wait_until(lambda: ended(store, runs[1]) and started(store, other)[0], dispatcher.step)
+    assert status(store, runs[1]) == "finished"
+    dispatcher.step()
+    assert started(store, other) == [True, False]
+
+
+def test_runs_that_share_the_machine_share_its_cores(
+    store: Store, dispatcher: Dispatcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+    given: list[dict[str, str]] = []
+    spawn = local._spawn
+
+    def spied(arguments: list[str], log: Path, environment: dict[str, str]) -> object:
+        given.append(environment)
+        return spawn(arguments, log, environment)
+
+    monkeypatch.setattr(local, "_spawn", spied)
+    for places in (1, 5, 64):
+        protocol = Protocol("quick", parallel_runs=places)
+        study = small_study(tmp_path, protocol=protocol)
+        store.start_study(store.create_study(study))
+        wait_until(lambda: not store.due_runs(), dispatcher.step)
+    assert [each.get("OMP_NUM_THREADS") for each in given] == [None, "2", "1"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    store.enqueue("estimate", {"study": study.to_dict()}, "key")
+    dispatcher.step()
+    assert given[-1]["OMP_NUM_THREADS"] == "7"  # what a person set goes before
 
 
 @pytest.mark.slow

@@ -91,6 +91,7 @@ def test_the_number_format_is_measured_and_kept_with_its_device(kept: Path) -> N
     assert chosen.name == ("bf16" if chosen.bf16_speedup >= 1.3 else "fp32")
     record = json.loads(kept.read_text("utf-8"))
     device = record.pop("device")
+    assert record.pop("threads") == torch.get_num_threads()
     assert device == (torch.cuda.get_device_name() if torch.cuda.is_available() else cpu())
     assert Precision(**record) == chosen
     assert [file.name for file in kept.parent.iterdir() if file.is_file()] == [kept.name]
@@ -102,7 +103,8 @@ def cpu() -> str:
 
 def write(kept: Path, **changes: Any) -> None:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu()
-    record = {"device": device, "name": "bf16", "bf16_speedup": 77.0} | changes
+    measured_on = {"device": device, "threads": torch.get_num_threads()}
+    record = measured_on | {"name": "bf16", "bf16_speedup": 77.0} | changes
     kept.write_text(json.dumps(record), "utf-8")
 
 
@@ -111,14 +113,15 @@ def test_a_kept_number_format_is_not_measured_again(kept: Path) -> None:
     assert choose_precision(kept) == Precision("bf16", 77.0)
 
 
-def test_another_device_is_measured_again(kept: Path) -> None:
-    write(kept, device="Another CPU")
+@pytest.mark.parametrize("other", [{"device": "Another CPU"}, {"threads": 1000}], ids=list)
+def test_another_device_or_share_of_it_is_measured_again(kept: Path, other: dict[str, Any]) -> None:
+    write(kept, **other)
     chosen = choose_precision(kept)
     assert chosen.bf16_speedup != 77.0
     assert json.loads(kept.read_text("utf-8"))["bf16_speedup"] == chosen.bf16_speedup
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"device": 1}', "\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "{}", '{"device": 1}', "\x00"])
 def test_a_damaged_file_is_measured_again(kept: Path, text: str) -> None:
     kept.write_text(text, "utf-8")
     chosen = choose_precision(kept)
@@ -154,6 +157,7 @@ def test_energy_is_summed_over_packages_and_counters_that_turned_over(
     counter(tmp_path / "intel-rapl:1", 2_000_000)
     counter(tmp_path / "intel-rapl:0:0", 4_000_000)
     assert meter.joules() == pytest.approx(5 + 12)
+    assert meter.joules(shared_by=2) == pytest.approx((5 + 12) / 2)
 
 
 def test_energy_that_nobody_reports_is_not_zero(

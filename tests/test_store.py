@@ -179,14 +179,14 @@ def test_a_study_that_cannot_start_stays_a_draft(store: Store, tmp_path: Path) -
 
 def test_a_started_study_is_found_by_what_it_asks_for(store: Store, tmp_path: Path) -> None:
     study_id = draft(store, tmp_path)
-    asked = store.with_dataset(store.study(study_id).study)
+    asked = store.settled(store.study(study_id).study)
     assert store.find_study(asked) is None  # a draft has no results to offer
     store.start_study(study_id)
     assert store.find_study(replace(asked, title="Other title")) == study_id
     assert store.find_study(replace(asked, protocol=Protocol("thorough"))) is None
     (tmp_path / "notes.csv").write_text("text,label\nother,content\n", "utf-8")
     changed = replace(asked, data=DataSpec(str(tmp_path / "notes.csv"), "text", "label"))
-    assert store.find_study(store.with_dataset(changed)) is None
+    assert store.find_study(store.settled(changed)) is None
 
 
 def test_threads_that_start_a_study_at_once_start_it_once(store: Store, tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ protocols = st.builds(
     patience=st.integers(0, 1000),
     class_weights=st.booleans(),
     answer_tokens=st.integers(1, 2048),
+    parallel_runs=st.integers(0, 64),
 )
 gates = st.builds(
     Gates,
@@ -223,6 +224,8 @@ WRONG: list[tuple[str, object]] = [
     ("protocol.class_weights", "yes"),
     ("protocol.answer_tokens", 0),
     ("protocol.answer_tokens", 2049),
+    ("protocol.parallel_runs", -1),
+    ("protocol.parallel_runs", 65),
     ("protocol", 3),
     ("protocol.profile", "fast"),
     ("protocol.profile", 3),

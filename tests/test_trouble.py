@@ -62,7 +62,7 @@ def failing(number: int, after: int = 0) -> Callable[[int], None]:
 def test_a_study_that_finds_the_disk_full_stays_a_draft(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
-    study_id = store.create_study(store.with_dataset(small_study(tmp_path)))
+    study_id = store.create_study(store.settled(small_study(tmp_path)))
     if writes < 4:  # rows, card, study and one config
         with monkeypatch.context() as patched:
             patched.setattr(os, "fsync", failing(errno.ENOSPC, writes))
@@ -264,7 +264,7 @@ def test_no_time_is_negative(store: Store, tmp_path: Path) -> None:
     ]
     assert run_progress(steps).seconds_left == 0.0
     ahead = replace(run, status="running", started_at=datetime.now(UTC) + timedelta(hours=1))
-    assert seconds_left([ahead], run_progress([]), {str(run.arm): 30.0}) == 30.0
+    assert seconds_left([ahead], {run.id: run_progress([])}, {str(run.arm): 30.0}, 1) == 30.0
 
 
 # -- two studies at once ------------------------------------------------------------------------

@@ -134,6 +134,24 @@ def test_what_broke_a_run_is_explained(tmp_path: Path, error: Exception, code: s
     assert explained.message("ja") != explained.message("en")
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings", "wanted"),
+    [
+        ("run", {}, ("out_of_memory_batch", {"batch": 16, "smaller": 8})),
+        ("run", {"parallel_runs": 3}, ("out_of_memory_shared", {"places": 3, "fewer": 1})),
+        ("estimate", {"parallel_runs": 3}, ("out_of_memory_batch", {"batch": 16, "smaller": 8})),
+        ("run", {"batch_size": 1}, ("out_of_memory", {})),
+    ],
+)
+def test_too_little_memory_is_answered_with_what_to_change(
+    tmp_path: Path, kind: str, settings: dict[str, int], wanted: tuple[str, dict[str, int]]
+) -> None:
+    study = small_study(tmp_path, protocol=Protocol("quick", **settings))
+    explained = _explained(MemoryError(), Job("a", kind, {"study": study.to_dict()}, tmp_path))
+    assert (explained.code, explained.values) == wanted
+    assert all(str(value) in explained.message("ja") for value in explained.values.values())
+
+
 def test_a_worker_killed_after_its_result_has_finished(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -239,6 +239,7 @@ def run_folder(home: Path, name: str, precision: str = "fp32") -> Path:
     folder = home / "runs" / name
     folder.mkdir(parents=True)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
-    kept = {"device": device, "name": precision, "bf16_speedup": 1.0}
+    measured_on = {"device": device, "threads": torch.get_num_threads()}
+    kept = measured_on | {"name": precision, "bf16_speedup": 1.0}
     (home / "precision.json").write_text(json.dumps(kept), "utf-8")
     return folder

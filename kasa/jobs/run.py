@@ -43,7 +43,7 @@ def execute(job: Job) -> dict[str, Any]:
         "peak_memory_bytes": max(earlier_peak, peak_memory_bytes()),
         "tokens_per_second": outcome.tokens_per_second,
         "matmul_share": outcome.matmul_share,
-        "energy_joules": energy.joules(),
+        "energy_joules": energy.joules(study.protocol.places),
         "num_trainable_params": outcome.num_trainable_params,
         "num_total_params": outcome.num_total_params,
         "labels": list(parts.labels),

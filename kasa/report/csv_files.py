@@ -81,7 +81,7 @@ def _runs(evidence: Evidence) -> pd.DataFrame:
 
 
 def _arms(evidence: Evidence) -> pd.DataFrame:
-    rows, prices = [], evidence.study.prices
+    rows: list[dict[str, Any]] = []
     for arm in evidence.summaries:
         row: dict[str, Any] = {
             "arm": arm.arm,
@@ -103,8 +103,8 @@ def _arms(evidence: Evidence) -> pd.DataFrame:
                 "num_total_params",
             )
         }
-        row["money"] = run_cost(arm.total_seconds, prices)
-        row["currency"] = prices.currency
+        row["money"] = run_cost(arm.total_seconds, evidence.study)
+        row["currency"] = evidence.study.prices.currency
         rows.append(row)
     return pd.DataFrame(rows, dtype=object)
 

@@ -32,6 +32,7 @@ def method_section(evidence: Evidence, text: Translator) -> Section:
         text("report.method.seeds", seeds=seeds),
         text("report.method.interval"),
         text("report.method.margin", margin=text.number(100 * protocol.equivalence_margin, 1)),
+        *_shared(evidence, text),
         text("report.method.measures"),
     )
     metrics = tuple(
@@ -56,6 +57,13 @@ def _own_rates(evidence: Evidence, text: Translator) -> Iterator[str]:
         if arm.tuned and rates != study.protocol.learning_rates:
             shown = ", ".join(f"{rate:g}" for rate in rates)
             yield text("report.method.own_rates", arm=labels[name], rates=shown)
+
+
+def _shared(evidence: Evidence, text: Translator) -> Iterator[str]:
+    """Say how many runs shared the machine, where it was more than one."""
+    places = evidence.study.protocol.places
+    if places > 1:
+        yield text("report.method.parallel", places=text.number(places))
 
 
 def conditions_section(evidence: Evidence, text: Translator) -> Section:
@@ -90,6 +98,8 @@ def _study_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
         "split_seed": str(study.protocol.split_seed),
         "max_length": text.number(study.protocol.max_length),
     }
+    if study.protocol.places > 1:
+        values["parallel_runs"] = text.number(study.protocol.places)
     ended = [run.finished_at for run in evidence.runs if run.finished_at]
     if ended:
         values["last_run"] = text.date(max(ended).astimezone())

@@ -86,7 +86,7 @@ def tradeoff(evidence: Evidence, text: Translator, metric: str, cost: str) -> Ch
     names, colors = _names(evidence, text), _colors(evidence)
     measure, currency = COSTS[cost], evidence.study.prices.currency
     points = {
-        arm.arm: (measure.value(arm, evidence.study.prices), arm.metrics[metric].mean)
+        arm.arm: (measure.value(arm, evidence.study), arm.metrics[metric].mean)
         for arm in evidence.summaries
     }
     scale = MB if measure.unit == "bytes" else 1.0

@@ -12,7 +12,7 @@ from kasa.report.method import conditions_section, limits_section, method_sectio
 from kasa.report.tree import Block, Bullets, Charts, Paragraph, Section, Table
 from kasa.text import Translator
 from kasa.verdict.compare import ArmSummary
-from kasa.verdict.costs import run_cost, total_cost
+from kasa.verdict.costs import machine_seconds, run_cost, total_cost
 from kasa.verdict.evidence import Evidence
 from kasa.verdict.gates import GateResult
 
@@ -132,7 +132,7 @@ def arms_table(evidence: Evidence, text: Translator, *, short: bool = False) -> 
             *(text.seconds(getattr(arm, name)) for name in seconds),
             f"{text.bytes(arm.peak_memory_bytes)}\n({text.bytes(arm.baseline_memory_bytes)})",
             f"{text.number(arm.num_trainable_params)}\n/ {text.number(arm.num_total_params)}",
-            text.money(run_cost(arm.total_seconds, prices), prices.currency),
+            text.money(run_cost(arm.total_seconds, evidence.study), prices.currency),
         )
 
     rows = tuple(row(arm) for arm in evidence.summaries)
@@ -161,13 +161,14 @@ def arms_section(evidence: Evidence, text: Translator) -> Section:
     metrics = evidence.study.metrics
     dots = tuple(plots.metric_dots(evidence, text, metric) for metric in metrics)
     names = tuple(text(f"metrics.{metric}") for metric in metrics)
-    prices = evidence.study.prices
+    study = evidence.study
+    spent = sum(run.total_seconds for run in evidence.finished)
     total = text(
         "report.total_cost",
         runs=text.number(len(evidence.finished)),
-        time=text.seconds(sum(run.total_seconds for run in evidence.finished)),
-        money=text.money(total_cost(evidence.finished, prices), prices.currency),
-        price=text.money(prices.machine_per_hour, prices.currency),
+        time=text.seconds(machine_seconds(spent, study)),
+        money=text.money(total_cost(evidence.finished, study), study.prices.currency),
+        price=text.money(study.prices.machine_per_hour, study.prices.currency),
     )
     blocks = (
         arms_table(evidence, text),

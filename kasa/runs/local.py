@@ -1,8 +1,9 @@
 """Processes on this machine: one dispatcher per workspace starts one worker process per run.
 
 The dispatcher belongs to nobody's terminal or server, so a closed browser, a restarted server or a
-killed server leaves the queue at work. Training runs go one at a time, so that their times are
-fair; short jobs (spectra, estimates, predictions) have a lane of their own.
+killed server leaves the queue at work. Training runs go one at a time, or as many as their study
+says, all of that study and each with its share of the cores, so that their times are fair; short
+jobs (spectra, estimates, predictions) have a lane of their own.
 """
 
 from __future__ import annotations
@@ -73,6 +74,14 @@ def _environment(*, hub: bool) -> dict[str, str]:
     return POLITE | inherited | extra
 
 
+def threads(places: int) -> dict[str, str]:
+    """Return what gives each of so many processes its share of the cores; one takes what it likes.
+
+    What the person set in the environment goes before it.
+    """
+    return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // places))} if places > 1 else {}
+
+
 def _spawn(arguments: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     apart: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
@@ -124,12 +133,23 @@ class Dispatcher:
         for run in active:
             if run.status != "queued":
                 self._watch(run)
-        for lane in (True, False):
-            in_lane = [run for run in active if (run.kind == "run") is lane]
-            if in_lane and all(run.status == "queued" for run in in_lane):
-                self._start(in_lane[0])
+        for training in (True, False):
+            lane = [run for run in active if (run.kind == "run") is training]
+            waiting = [run for run in lane if run.status == "queued"]
+            working = [run for run in lane if run.status != "queued"]
+            if waiting and self._has_place(waiting[0], working):
+                self._start(waiting[0])
         self._reap({run.id for run in active})
         return bool(active)
+
+    def _has_place(self, run: RunRecord, working: list[RunRecord]) -> bool:
+        """Say whether a run may start beside these: alone, or beside runs of its own study."""
+        if run.kind != "run" or any(other.study_id != run.study_id for other in working):
+            return not working
+        try:
+            return len(working) < _places(_config(run.folder))
+        except StoreError:
+            return not working  # starting it says what is wrong
 
     def _reap(self, active: set[str]) -> None:
         """Collect the exit codes of workers who wrote their own end: nobody watches them again."""
@@ -144,9 +164,11 @@ class Dispatcher:
         self.stopping_since.pop(run.id, None)  # it may have been stopped and started before
         try:
             config = _config(run.folder)
-            environment = _environment(hub=bool(config.get("hub_access"))) | {
-                "KASA_HOME": str(self.store.home)
-            }
+            environment = (
+                threads(_places(config))
+                | _environment(hub=bool(config.get("hub_access")))
+                | {"KASA_HOME": str(self.store.home)}
+            )
             log = run.folder / "log.txt"
             with explained(log):
                 child = _spawn(["-m", "kasa.worker", run.id], log, environment)
@@ -202,6 +224,14 @@ def _config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise StoreError("file_not_found", path=str(folder / "config.json"))
     return config
+
+
+def _places(config: dict[str, Any]) -> int:
+    """Return how many runs of a job's study work at a time; 1 for what belongs to none."""
+    # Read as it stands: a study that cannot be read is its worker's to explain.
+    with suppress(KeyError, TypeError, ValueError):
+        return max(1, int(config["study"]["protocol"]["parallel_runs"]))
+    return 1
 
 
 def _end_of(code: int, folder: Path) -> KasaError:

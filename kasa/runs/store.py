@@ -34,6 +34,7 @@ from kasa.runs.files import read_json, safe_name, workspace, write_bytes, write_
 from kasa.runs.job import read_events
 from kasa.runs.records import ACTIVE, FinishedRun, RunRecord, StudyRecord
 from kasa.study import Study, study_from_dict
+from kasa.tuning.room import settled
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS studies (
@@ -188,7 +189,7 @@ class Store:
         """Queue one run per arm and seed; a second call finds them there and adds nothing."""
         record = self.study(study_id)
         if record.status == "draft":
-            study = self.with_dataset(record.study)
+            study = self.settled(record.study)
             study.check_task()
             prepared, card = prepare_study(study.data, study.protocol)
             folder = self.study_folder(study_id)
@@ -199,14 +200,18 @@ class Store:
             self._queue_runs(study_id, study)
         return self.runs(study_id)
 
-    def with_dataset(self, study: Study) -> Study:
-        """Return the study with its data file kept in the workspace and named by content."""
+    def settled(self, study: Study) -> Study:
+        """Return the study as it is carried out here.
+
+        Its data file is kept in the workspace and named by content, and it says how many of its
+        runs share this machine.
+        """
         kept = self._kept_file(study.data.path)
         data = replace(study.data, path=str(kept), sha256=kept.parent.name)
         if data.test_path:
             tested = self._kept_file(data.test_path)
             data = replace(data, test_path=str(tested), test_sha256=tested.parent.name)
-        return replace(study, data=data)
+        return settled(replace(study, data=data))
 
     def _kept_file(self, path: str) -> Path:
         source = Path(path)

@@ -7,7 +7,9 @@ is light, so that a page can redo it while epochs, seeds and the grid change.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +33,28 @@ class Estimate:
 
     @property
     def total_seconds(self) -> float:
-        """Seconds of all the arm's runs, which go one after another."""
+        """Seconds of all the arm's runs together, as if they went one after another."""
         return self.run_seconds * self.num_runs
+
+
+def study_seconds(estimates: Sequence[Estimate], study: Study) -> float:
+    """Return the seconds from the first run's start to the last one's end."""
+    a_seed = [each.run_seconds for each in estimates]
+    return makespan(a_seed * len(study.protocol.seeds), study.protocol.places)
+
+
+def study_memory_bytes(estimates: Sequence[Estimate], study: Study) -> int:
+    """Return the bytes of the largest runs that may be at work together."""
+    peaks = [each.peak_memory_bytes for each in estimates for _ in range(each.num_runs)]
+    return sum(sorted(peaks, reverse=True)[: study.protocol.places])
+
+
+def makespan(seconds: Iterable[float], places: int) -> float:
+    """Return when the last of these works ends, each begun in order as soon as a place is free."""
+    ends = [0.0] * places
+    for each in seconds:
+        heapq.heapreplace(ends, ends[0] + each)
+    return max(ends)
 
 
 def probe_key(study: Study) -> str:

@@ -98,8 +98,8 @@ class EnergyMeter:
         """Read every package's counter; none readable leaves nothing to measure."""
         self.begun = {folder: _energy(folder) for folder in POWERCAP.glob("intel-rapl:?")}
 
-    def joules(self) -> float | None:
-        """Return the joules so far, None where no counter can be read."""
+    def joules(self, shared_by: int = 1) -> float | None:
+        """Return one of so many runs' share of the joules so far; None where none can be read."""
         total, known = 0, False
         for folder, before in self.begun.items():
             after = _energy(folder)
@@ -108,7 +108,7 @@ class EnergyMeter:
             known = True
             turn = _read_number(folder / "max_energy_range_uj") or 0
             total += after - before if after >= before else after - before + turn
-        return total / 1e6 if known else None
+        return total / 1e6 / shared_by if known else None
 
 
 def _energy(folder: Path) -> int | None:
@@ -144,12 +144,14 @@ def choose_precision(kept: Path) -> Precision:
 
     speed-up = seconds(fp32) / seconds(bf16) of a 512×1024 by 1024×1024 product, best of 20 each.
     Weights, adapters and the optimiser stay fp32; bf16 is autocast only. The answer is kept in the
-    file `kept` with the processor's name, so that every arm of a study trains in the same format.
+    file `kept` with the processor's name and the number of threads, so that every arm of a study
+    trains in the same format.
     """
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
-    known = _known_precision(kept, device)
+    measured_on = {"device": device, "threads": torch.get_num_threads()}
+    known = _known_precision(kept, measured_on)
     if known is not None:
         return known
     place = "cuda" if torch.cuda.is_available() else "cpu"
@@ -161,20 +163,23 @@ def choose_precision(kept: Path) -> Precision:
     name = "bf16" if ratio >= WORTHWHILE_SPEEDUP else "fp32"
     operations = 2 * 512 * 1024 * 1024
     chosen = Precision(name, ratio, operations / (fast if name == "bf16" else slow))
-    # An estimate and a run may choose at the same time: neither may read the other's half a file.
+    # Jobs may choose at the same time: none may read another's half a file, and the first decides.
+    known = _known_precision(kept, measured_on)
+    if known is not None:
+        return known
     half = kept.with_name(f"{kept.name}.{os.getpid()}")
-    half.write_text(json.dumps({"device": device, **asdict(chosen)}), "utf-8")
+    half.write_text(json.dumps(measured_on | asdict(chosen)), "utf-8")
     half.replace(kept)
     return chosen
 
 
-def _known_precision(kept: Path, device: str) -> Precision | None:
+def _known_precision(kept: Path, measured_on: dict[str, Any]) -> Precision | None:
     try:
         known = json.loads(kept.read_text("utf-8"))
-        if known["device"] == device:
+        if measured_on.items() <= known.items():
             flops = float(known.get("matmul_flops", 0.0))
             return Precision(str(known["name"]), float(known["bf16_speedup"]), flops)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return None
 

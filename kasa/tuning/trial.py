@@ -107,6 +107,7 @@ class Tuning:
         """
         with stopwatch() as preparing:
             model, expected = self.build(max_steps)
+        start_memory = memory_bytes()
         penalty = adapters.penalty_of(model.base, self.arm, len(expected))
         if self.arm.method == "adalora":
             kept = None  # its ranks' history is no part of a snapshot; the trial starts anew
@@ -137,6 +138,7 @@ class Tuning:
             "validation": validation,
             "prepare_seconds": watch.prepare_seconds,
             "train_seconds": training.seconds - watch.aside_seconds,
+            "start_memory_bytes": start_memory,
             "tokens": sum(self.task.train["length"]) * len(watch.validation_curve),
             "curve": watch.curve,
             "validation_curve": watch.validation_curve,

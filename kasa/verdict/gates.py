@@ -72,7 +72,7 @@ def _costs(gate: str, runs: list[FinishedRun], study: Study) -> list[float]:
         return [(run.prepare_seconds + run.train_seconds) / 60 for run in runs]
     if gate == "peak_memory_gb_max":
         return [run.peak_memory_bytes / 1e9 for run in runs]
-    return [run_cost(run.total_seconds, study.prices) for run in runs]
+    return [run_cost(run.total_seconds, study) for run in runs]
 
 
 def _cost_gate(arm: str, gate: str, required: float, values: list[float]) -> GateResult:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kasa.metrics import METRICS, Metric
-from kasa.study import Prices
+from kasa.study import Study
 from kasa.verdict.compare import ArmSummary
 from kasa.verdict.costs import run_cost
 
@@ -18,7 +18,7 @@ class Measure:
     name: str
     direction: str
     unit: str
-    value: Callable[[ArmSummary, Prices], float]
+    value: Callable[[ArmSummary, Study], float]
 
 
 def _metric(metric: Metric) -> Measure:
@@ -34,7 +34,7 @@ COSTS: dict[str, Measure] = {
         Measure("total_seconds", "lower", "seconds", lambda arm, _: arm.total_seconds),
         Measure("peak_memory_bytes", "lower", "bytes", lambda arm, _: arm.peak_memory_bytes),
         Measure("num_trainable_params", "lower", "count", lambda arm, _: arm.num_trainable_params),
-        Measure("money", "lower", "money", lambda arm, prices: run_cost(arm.total_seconds, prices)),
+        Measure("money", "lower", "money", lambda arm, study: run_cost(arm.total_seconds, study)),
     )
 }
 

@@ -44,8 +44,8 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_draft(store: Store, folder: Path, **changes: object) -> str:
-    study = small_study(folder, ALL_ARMS, Protocol("quick"))
-    return store.create_study(replace(store.with_dataset(study), **changes))
+    study = small_study(folder, ALL_ARMS)
+    return store.create_study(replace(store.settled(study), **changes))
 
 
 def open_page(study_id: str | None = None, lang: str = "en") -> AppTest:
@@ -121,7 +121,7 @@ def test_a_profile_brings_its_own_seeds_rates_and_epochs(store: Store, tmp_path:
     page = open_page(study_id)
     assert "One seed is a first impression only" in words(page)
     checked(page.segmented_control(key="profile").set_value("standard").run())
-    assert store.study(study_id).study.protocol == Protocol("standard")
+    assert store.study(study_id).study.protocol == Protocol("standard", parallel_runs=1)
     assert "Seeds: 3." in words(page)
     assert "first impression" not in words(page)
     assert "12" in next(m.value for m in page.markdown if "Runs to be made" in m.value)
@@ -131,7 +131,7 @@ def test_a_profile_brings_its_own_seeds_rates_and_epochs(store: Store, tmp_path:
     protocol = store.study(study_id).study.protocol
     assert (protocol.epochs, protocol.seeds) == (2, (0, 1))
     checked(page.segmented_control(key="profile").set_value("thorough").run())
-    assert store.study(study_id).study.protocol == Protocol("thorough")
+    assert store.study(study_id).study.protocol == Protocol("thorough", parallel_runs=1)
 
 
 def test_methods_keep_their_own_settings_when_others_go(store: Store, tmp_path: Path) -> None:
@@ -308,7 +308,23 @@ def test_an_estimate_beyond_the_memory_warns(store: Store, tmp_path: Path, still
     study_id = make_draft(store, tmp_path)
     arms = MEASURED["arms"] | {"tfidf": {"run_seconds": 1.0, "peak_memory_bytes": 10**15}}
     finish_probe(store, study_id, arms=arms)
-    assert "may not fit" in words(open_page(study_id))
+    shown = words(open_page(study_id))
+    assert "may not fit" in shown
+    assert "Even single rows" in shown  # TF-IDF knows no batches
+
+
+def test_an_estimate_beyond_the_memory_says_what_would_fit(
+    store: Store, tmp_path: Path, still: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.estimate_panel.machine", lambda: {"memory_bytes": 1_000_000_000})
+    kasa = {"prepare_seconds": 3.0, "step_seconds": 0.5, "start_memory_bytes": 600_000_000}
+    arms = MEASURED["arms"] | {"kasa-r8": kasa | {"peak_memory_bytes": 1_000_000_000}}
+    study_id = make_draft(store, tmp_path)
+    finish_probe(store, study_id, arms=arms)
+    shown = words(open_page(study_id))
+    # 600 + 400 · 8/16 = 800 MB is the most of 1 GB that may be used.
+    assert "Set “Batch size” to 8." in shown
+    assert "about 800 MB" in shown
 
 
 def test_an_estimate_at_work_is_shown_and_can_be_stopped(
@@ -408,6 +424,35 @@ def test_what_would_fail_every_run_is_said_before_the_start(
     assert len(page.error) == 1
     assert store.runs(study_id) == []
     assert store.study(study_id).status == "draft"
+
+
+def test_several_runs_at_a_time_are_chosen_estimated_and_followed(
+    store: Store, tmp_path: Path, still: None
+) -> None:
+    study_id = make_draft(store, tmp_path, prices=Prices("USD", 36.0))
+    page = open_page(study_id)
+    assert "one after another" in words(page)
+    checked(page.number_input(key="parallel_runs").set_value(None).run())
+    assert store.study(study_id).study.protocol.parallel_runs == 0
+    checked(page.number_input(key="parallel_runs").set_value(2).run())
+    assert store.study(study_id).study.protocol.parallel_runs == 2
+    assert "2 at a time" in words(page)
+    finish_probe(store, study_id)
+    checked(page.run())
+    # 24.71 + 14 beside 31.11 s; the price is that of half the machine.
+    assert metrics(page) == {
+        "Time in total": "about 39 sec",
+        "Peak memory": "about 1.7 GB",
+        "Machine cost": "about $0.35",
+    }
+    assert "for 2 runs at a time" in words(page)
+    for run in store.start_study(study_id)[:2]:
+        step = {"trial": 1, "trials": 2, "learning_rate": 0.001, "loss": 2.0, "memory_bytes": 1}
+        at_work(store, run).progress(3, 24, phase="train", **step)
+    page = open_page(study_id)
+    assert len(page.get("plotly_chart")) == 2
+    assert [tab.label for tab in page.tabs] == ["KaSA r=8 · seed 0", "LoRA r=8 · seed 0"]
+    assert words(page).count("step 3 of 24") == 2
 
 
 @pytest.mark.parametrize("lang", ["ja", "en"])
@@ -595,18 +640,26 @@ def test_the_time_left_of_a_run() -> None:
 def test_the_time_left_of_a_study(store: Store, tmp_path: Path) -> None:
     study_id = make_draft(store, tmp_path)
     runs = store.start_study(study_id)
-    nothing = run_progress([])
-    assert seconds_left(runs, nothing, {"kasa-r8": 30.0}) is None
+    assert seconds_left(runs, {}, {"kasa-r8": 30.0}, 1) is None
     expected = {"kasa-r8": 30.0, "lora-r8": 20.0, "frozen_head": 8.0, "tfidf": 2.0}
-    assert seconds_left(runs, nothing, expected) == 60.0
+    assert seconds_left(runs, {}, expected, 1) == 60.0
+    assert seconds_left(runs, {}, expected, 2) == 30.0  # 20 + 8 + 2 beside 30
     at_work(store, runs[0])
     working = store.runs(study_id)
-    progress = run_progress(events((0.0, 1), (8.0, 5)))
-    assert seconds_left(working, progress, expected) == 40.0
-    assert overall_share(working, 0.5, expected) == 0.25
-    assert overall_share(working, 0.5, {}) == 0.125
+    progress = {runs[0].id: run_progress(events((0.0, 1), (8.0, 5)))}
+    assert seconds_left(working, progress, expected, 1) == 40.0
+    assert overall_share(working, progress, expected) == 0.25
+    assert overall_share(working, progress, {}) == 0.125
+    at_work(store, runs[1])
+    progress[runs[1].id] = run_progress(events((0.0, 1), (12.0, 5)))
+    working = store.runs(study_id)
+    assert seconds_left(working, progress, expected, 2) == 18.0  # 10 + 8, then 15 + 2
+    assert overall_share(working, progress, {}) == 0.25
+    store.stop(runs[1].id)  # what is being stopped holds nobody up for long
+    assert seconds_left(store.runs(study_id), progress, expected, 2) == 10.0
     store.mark(runs[0].id, "cancelled")
-    assert overall_share(store.runs(study_id), 0.0, expected) == 0.5
+    store.mark(runs[1].id, "cancelled")
+    assert overall_share(store.runs(study_id), {}, expected) == pytest.approx(50 / 60)
 
 
 def test_a_study_deleted_in_another_tab_is_said_in_the_live_part(

@@ -19,7 +19,7 @@ def make_draft(store: Store, folder: Path, num_seeds: int = 1, arm: str = "tfidf
     folder.mkdir(exist_ok=True)
     protocol = Protocol("quick", seeds=tuple(range(num_seeds)))
     study = small_study(folder, (Arm(arm),), protocol)
-    return store.create_study(store.with_dataset(study))
+    return store.create_study(store.settled(study))
 
 
 def statuses(store: Store, study_id: str) -> list[str]:
