@@ -151,7 +151,7 @@ def model_name(model: str) -> str:
 
 
 def run_name(run: RunRecord, label: str) -> str:
-    """Return "KaSA r=8 · seed 0"."""
+    """Return "KaSA (r=8) · seed 0"."""
     return f"{label} · {t('experiment.live.seed', seed=run.seed)}"
 
 

@@ -154,7 +154,8 @@ def show_settings(study: Study) -> None:
     st.markdown(t("experiment.settings.profile", name=name, words=profile_words(protocol)))
     rates = ", ".join(f"{rate:g}" for rate in protocol.learning_rates)
     seeds = ", ".join(str(seed) for seed in protocol.seeds)
-    st.markdown(t("experiment.settings.details", rates=rates, seeds=seeds))
+    places = text().number(protocol.places)
+    st.markdown(t("experiment.settings.details", rates=rates, seeds=seeds, places=places))
 
 
 page_header("experiment.title", "experiment.lead")

@@ -651,7 +651,8 @@ def test_a_run_that_is_still_stopping_is_started_again(workspace: Path, tmp_path
 
 @pytest.mark.slow
 def test_estimate_foretells_time_memory_and_money(workspace: Path, tmp_path: Path) -> None:
-    study = small_study(tmp_path, protocol=Protocol("quick", seeds=(0, 1, 2)))
+    protocol = Protocol("quick", seeds=(0, 1, 2), parallel_runs=2)
+    study = small_study(tmp_path, protocol=protocol)
     file = write_toml(tmp_path, study.to_toml())
     answer = kasa("estimate", file, "--json", "--lang", "ja")
     end_dispatcher(Store())
@@ -659,10 +660,13 @@ def test_estimate_foretells_time_memory_and_money(workspace: Path, tmp_path: Pat
     (arm,) = document["arms"]
     assert (answer.code, arm["arm"], arm["num_runs"]) == (0, "tfidf", 3)
     assert document["currency"] == "JPY"
-    assert document["total_seconds"] == pytest.approx(3 * arm["run_seconds"])
+    assert arm["total_seconds"] == pytest.approx(3 * arm["run_seconds"])
+    assert document["total_seconds"] == pytest.approx(2 * arm["run_seconds"])  # two, then one
     assert document["total_seconds"] > 0
-    assert document["money"] == pytest.approx(document["total_seconds"] / 3600 * 350)
-    assert document["peak_memory_bytes"] == arm["peak_memory_bytes"] > 10_000_000
+    assert document["money"] == pytest.approx(arm["total_seconds"] / 2 / 3600 * 350)
+    assert document["peak_memory_bytes"] == 2 * arm["peak_memory_bytes"] > 20_000_000
+    assert document["memory_bytes"] > document["peak_memory_bytes"]
+    assert document["change_to_fit"] is None
     assert "秒" in answer.out
     again = kasa("estimate", file, "--json")
     assert again.document == document  # measured once

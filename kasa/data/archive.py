@@ -30,7 +30,7 @@ def workbook_or_members(path: Path) -> list[zipfile.ZipInfo] | None:
         _refuse_long_directory(path)
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
         detail = type(error).__name__
         if path.suffix.lower() == ".xlsx" or _begins_like_workbook(path):
             raise DataError("data_xlsx_broken", detail=detail) from error
@@ -63,7 +63,7 @@ def unpack(path: Path, members: list[zipfile.ZipInfo], folder: Path) -> tuple[Pa
         with zipfile.ZipFile(path) as archive, archive.open(member) as file:
             # zipfile never unpacks more than the size a part declares.
             content = file.read()
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
         raise DataError("data_zip_broken", detail=type(error).__name__) from error
     inner = folder / "table"
     inner.write_bytes(content)

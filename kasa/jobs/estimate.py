@@ -149,7 +149,7 @@ class StudyProbe:
         return {
             "prepare_seconds": trial.record["prepare_seconds"],
             "step_seconds": usual,
-            "start_memory_bytes": trial.record["start_memory_bytes"],
+            "start_memory_bytes": trial.start_memory_bytes,
         }
 
 

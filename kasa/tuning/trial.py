@@ -41,10 +41,11 @@ def silent(done: float, total: float, **info: Any) -> None:
 
 @dataclass
 class Trial:
-    """One grid point: its record for result.json and the guard's figures."""
+    """One grid point: its record for result.json, the guard's figures, memory before its steps."""
 
     record: dict[str, Any]
     guard: dict[str, Any] | None
+    start_memory_bytes: int = 0
 
     @property
     def preference(self) -> tuple[float, float]:
@@ -138,12 +139,11 @@ class Tuning:
             "validation": validation,
             "prepare_seconds": watch.prepare_seconds,
             "train_seconds": training.seconds - watch.aside_seconds,
-            "start_memory_bytes": start_memory,
             "tokens": sum(self.task.train["length"]) * len(watch.validation_curve),
             "curve": watch.curve,
             "validation_curve": watch.validation_curve,
         }
-        return model, Trial(record, watch.guard_figures)
+        return model, Trial(record, watch.guard_figures, start_memory)
 
     def arguments(self, rate: float, max_steps: int) -> TrainingArguments:
         """Return the Trainer's settings: AdamW, linear decay after a warm-up, no weight decay."""

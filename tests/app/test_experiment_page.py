@@ -451,7 +451,7 @@ def test_several_runs_at_a_time_are_chosen_estimated_and_followed(
         at_work(store, run).progress(3, 24, phase="train", **step)
     page = open_page(study_id)
     assert len(page.get("plotly_chart")) == 2
-    assert [tab.label for tab in page.tabs] == ["KaSA r=8 · seed 0", "LoRA r=8 · seed 0"]
+    assert [tab.label for tab in page.tabs] == [r"KaSA \(r=8\) · seed 0", r"LoRA \(r=8\) · seed 0"]
     assert words(page).count("step 3 of 24") == 2
 
 
