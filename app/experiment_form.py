@@ -140,7 +140,7 @@ def _whole_settings(protocol: Protocol, columns: Sequence[DeltaGenerator]) -> di
 
 def _training_settings(protocol: Protocol, task: str) -> dict[str, Any]:
     """Return patience, runs at a time, and what the task has of class weights and answers."""
-    columns = st.columns(5)
+    columns = st.columns((1, 1, 3))
     chosen: dict[str, Any] = {}
     chosen["patience"] = whole_field(
         columns[0],

@@ -51,10 +51,10 @@ def live_loss(events: Sequence[dict[str, Any]], method: str, text: Translator) -
         )
     apply_theme(figure, height=320)
     figure.update_layout(
-        legend={"y": -0.25, "yanchor": "top"}, margin={"l": 8, "r": 8, "t": 12, "b": 8}
+        legend={"y": -0.3, "yanchor": "top"}, margin={"l": 8, "r": 8, "t": 12, "b": 8}
     )
     # The whole way from the first moment on, so that the curve grows and does not stretch.
     ends = [event["total"] / event["trials"] for event in events if "trial" in event]
-    figure.update_xaxes(title=text("report.live.step"), range=[0, max(ends, default=1)])
+    figure.update_xaxes(title=text("report.live.step"), range=[0, 1.02 * max(ends, default=1)])
     figure.update_yaxes(title=text("report.live.loss"), rangemode="tozero")
     return figure
