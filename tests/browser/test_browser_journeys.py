@@ -99,7 +99,7 @@ def run_to_the_end(visitor: Visitor, server: Server, words: Words) -> None:
     store, study_id = server.store, visitor.study_id()
     visitor.key("start").get_by_role("button").click()
     expect(visitor.key("stop")).to_be_visible()
-    step = visitor.page.get_by_test_id("stProgress").filter(has_text=words.step)
+    step = visitor.page.get_by_test_id("stProgress").filter(has_text=words.step).first
     expect(step).to_be_visible(timeout=120_000)
     expect(visitor.key("live_loss").locator(".main-svg").first).to_be_visible()
     wait_for(lambda: not any(r.active for r in store.runs(study_id)), "the runs", 400)
