@@ -17,7 +17,7 @@ from app.arms_form import arm_settings, choose_methods
 from app.components import number_field, optional_field, whole_field
 from app.i18n import t, text
 from app.targets_form import choose_targets
-from kasa.study import PROFILES, Protocol, Study
+from kasa.study import MOST_TRIAL_SECONDS, PROFILES, Protocol, Study
 
 RATES = (1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2)
 
@@ -35,11 +35,15 @@ def study_form(study: Study) -> Study | None:
     ).strip()
     arms = choose_methods(study)
     protocol = _profile(study.protocol)
+    meaning = st.empty()  # what the advanced settings may still change
     with st.expander(t("experiment.advanced.title"), key="advanced"):
         if arms:
             arms = arm_settings(replace(study, arms=arms))
             arms = choose_targets(replace(study, arms=arms))
         rates, protocol = _advanced_protocol(protocol, study.task)
+    if rates:
+        protocol = replace(protocol, learning_rates=rates)
+    meaning.caption(profile_words(protocol))
     missing = [
         name for name, value in (("title", title), ("arms", arms), ("rates", rates)) if not value
     ]
@@ -47,7 +51,7 @@ def study_form(study: Study) -> Study | None:
         st.warning(t(f"experiment.missing.{name}"), icon=":material/info:")
     if missing:
         return None
-    return replace(study, title=title, arms=arms, protocol=replace(protocol, learning_rates=rates))
+    return replace(study, title=title, arms=arms, protocol=protocol)
 
 
 def _profile(protocol: Protocol) -> Protocol:
@@ -63,17 +67,17 @@ def _profile(protocol: Protocol) -> Protocol:
     if name and name != protocol.profile:
         # Empty values take the new profile's own.
         protocol = replace(protocol, profile=name, seeds=(), learning_rates=(), epochs=0)
-    st.caption(profile_words(protocol))
     return protocol
 
 
 def profile_words(protocol: Protocol) -> str:
     """Return what a protocol asks for in words, with a caution where one seed is too few."""
     words = t(
-        "experiment.profile.means",
+        f"experiment.profile.{'means_seconds' if protocol.trial_seconds else 'means'}",
         seeds=text().number(len(protocol.seeds)),
         rates=text().number(len(protocol.learning_rates)),
         epochs=text().number(protocol.epochs),
+        seconds=text().number(protocol.trial_seconds),
     )
     caution = t("experiment.profile.one_seed") if len(protocol.seeds) == 1 else ""
     return f"{words} {caution}".strip()
@@ -139,11 +143,21 @@ def _whole_settings(protocol: Protocol, columns: Sequence[DeltaGenerator]) -> di
 
 
 def _training_settings(protocol: Protocol, task: str) -> dict[str, Any]:
-    """Return patience, runs at a time, and what the task has of class weights and answers."""
-    columns = st.columns((1, 1, 3))
-    chosen: dict[str, Any] = {}
-    chosen["patience"] = whole_field(
+    """Return seconds, patience, runs at a time, and the task's class weights or answers."""
+    columns = st.columns((1, 1, 1, 2))
+    seconds = optional_field(
         columns[0],
+        t("experiment.advanced.trial_seconds"),
+        protocol.trial_seconds or None,
+        (1.0, float(MOST_TRIAL_SECONDS)),
+        "trial_seconds",
+        step=1.0,
+        placeholder=t("experiment.advanced.trial_seconds_open"),
+        help=t("experiment.advanced.trial_seconds_help"),
+    )
+    chosen: dict[str, Any] = {"trial_seconds": int(seconds or 0)}
+    chosen["patience"] = whole_field(
+        columns[1],
         t("experiment.advanced.patience"),
         protocol.patience,
         (0, 1000),
@@ -151,7 +165,7 @@ def _training_settings(protocol: Protocol, task: str) -> dict[str, Any]:
         help=t("experiment.advanced.patience_help"),
     )
     places = optional_field(
-        columns[1],
+        columns[2],
         t("experiment.advanced.parallel"),
         protocol.parallel_runs or None,
         (1.0, 64.0),
@@ -162,7 +176,7 @@ def _training_settings(protocol: Protocol, task: str) -> dict[str, Any]:
     )
     chosen["parallel_runs"] = int(places or 0)
     if task in {"classification", "pair_classification"}:
-        chosen["class_weights"] = columns[2].checkbox(
+        chosen["class_weights"] = columns[3].checkbox(
             t("experiment.advanced.class_weights"),
             protocol.class_weights,
             key="class_weights",
@@ -170,7 +184,7 @@ def _training_settings(protocol: Protocol, task: str) -> dict[str, Any]:
         )
     if task == "generation":
         chosen["answer_tokens"] = whole_field(
-            columns[2],
+            columns[3],
             t("experiment.advanced.answer_tokens"),
             protocol.answer_tokens,
             (1, 2048),

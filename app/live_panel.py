@@ -92,14 +92,17 @@ def run_line(run: RunRecord, label: str, events: list[dict[str, Any]] | None) ->
 
 
 def step_words(events: list[dict[str, Any]]) -> str:
-    """Return " · step 34 of 176, learning rate 0.003 (2 of 2) · 912 MB · about 40 s left"."""
+    """Return " · step 34 of 176, learning rate 0.003 (2 of 2) · 912 MB · about 40 s left".
+
+    Where seconds are the budget, they stand in place of the steps.
+    """
     progress, speak = run_progress(events), text()
     steps = steps_of_piece(events)
     if not steps:
         return " · " + t("experiment.live.preparing")
     last = steps[-1]
     words = " · " + t(
-        "experiment.live.step",
+        f"experiment.live.{last.get('unit', 'step')}",
         done=speak.number(last["done"]),
         all=speak.number(last["total"]),
         rate=f"{last['learning_rate']:g}",

@@ -138,6 +138,11 @@ class Arm:
         return self.facts.kind != "baseline"
 
     @property
+    def plans_by_steps(self) -> bool:
+        """Whether the method must know beforehand how many steps its training will have."""
+        return "adalora" in {self.method, str((self.config or {}).get("peft_type")).lower()}
+
+    @property
     def regularised(self) -> bool:
         """Whether KaSA's penalties count."""
         return self.beta > 0 or self.gamma > 0

@@ -27,6 +27,7 @@ def _all_differ(values: tuple[object, ...]) -> bool:
     return len(set(values)) == len(values)
 
 
+MOST_TRIAL_SECONDS = 86_400
 PROFILES: dict[str, dict[str, Any]] = {
     "quick": {"seeds": (0,), "learning_rates": (1e-3, 3e-3), "epochs": 4},
     "standard": {"seeds": (0, 1, 2), "learning_rates": (1e-3, 3e-3, 5e-3), "epochs": 6},
@@ -40,9 +41,11 @@ PROFILES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """How every arm is tuned and judged: the same grid, epochs and seeds for all of them.
+    """How every arm is tuned and judged: the same grid, epochs or seconds, and seeds for all.
 
-    Empty `seeds`, `learning_rates` and zero `epochs` take the profile's values.
+    Empty `seeds`, `learning_rates` and zero `epochs` take the profile's values. With
+    `trial_seconds` every trial has so many seconds of preparation and training instead of
+    `epochs`; how far a method gets in them is the machine's and the method's affair.
     `validation_fraction` and `test_fraction` are shares of the usable rows. With a `patience`,
     training ends after that many epochs without a better validation and keeps the best epoch;
     0 trains every epoch and keeps the last. With `class_weights` every class counts alike in
@@ -65,6 +68,7 @@ class Protocol:
     class_weights: bool = False
     answer_tokens: int = 64
     parallel_runs: int = 0
+    trial_seconds: int = 0
 
     def __post_init__(self) -> None:
         """Fill in the profile's values and check every setting."""
@@ -116,6 +120,11 @@ class Protocol:
             ("patience", 0 <= self.patience <= 1000, "0 … 1000"),
             ("answer_tokens", 1 <= self.answer_tokens <= 2048, "1 … 2048"),
             ("parallel_runs", 0 <= self.parallel_runs <= 64, "0 … 64"),
+            (
+                "trial_seconds",
+                0 <= self.trial_seconds <= MOST_TRIAL_SECONDS,
+                f"0 … {MOST_TRIAL_SECONDS}",
+            ),
         ]
         for name, good, wanted in rules:
             check(condition=good, name=f"protocol.{name}", got=getattr(self, name), wanted=wanted)
@@ -227,8 +236,10 @@ class Study:
         return arm.learning_rates or tuple(scaled)
 
     def check_task(self) -> None:
-        """Raise `StudyError` for an arm or a metric that this task does not have."""
-        for arm in self.arms:
+        """Raise `StudyError` for an arm or a metric that this task or budget does not have."""
+        for name, arm in zip(self.arm_names(), self.arms, strict=True):
+            if arm.plans_by_steps and self.protocol.trial_seconds:
+                raise StudyError("method_needs_epochs", arm=name)
             if self.task not in METHODS[arm.method].tasks:
                 able = [name for name, method in METHODS.items() if self.task in method.tasks]
                 facts = {"method": arm.method, "task": self.task, "able": ", ".join(able)}

@@ -74,6 +74,10 @@ def test_the_arithmetic_by_hand() -> None:
         ({"learning_rates": (1e-3,)}, 11 + (2 + 3.5 + 2) + 0.5),
         ({"batch_size": 100}, 11 + 2 * (2 + 0.5 + 2) + 0.5),
         ({"seeds": (4,)}, 26.5),
+        # 8 s after the preparation are 80 steps, so that the 12th epoch of 7 steps has begun.
+        ({"trial_seconds": 10}, 11 + 2 * (10 + 12 * 0.4) + 0.5),
+        # One step is made in any case, and ends with a validation.
+        ({"trial_seconds": 1}, 11 + 2 * (2.1 + 0.4) + 0.5),
     ],
 )
 def test_a_changed_protocol_needs_only_arithmetic(changes: dict[str, Any], seconds: float) -> None:
@@ -132,6 +136,7 @@ SAME = [
     changed(profile="thorough"),
     changed(equivalence_margin=0.2),
     changed(patience=3),
+    changed(trial_seconds=60),
     replace(STUDY, title="Another title"),
     replace(STUDY, gates=Gates(metric_min=0.5)),
     replace(STUDY, prices=Prices("EUR", 1.0)),

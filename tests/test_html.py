@@ -49,13 +49,18 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def partial_evidence() -> Evidence:
-    """Return a study of one seed, two runs at a time: KaSA failed, TF-IDF works, no gate is set."""
+    """Return a study of one seed, two runs at a time, 30 seconds a trial, and no gate.
+
+    KaSA failed, TF-IDF works.
+    """
     runs = example_runs(["lora-r8", "frozen_head"], [0])
     kasa, tfidf = example_runs(["kasa-r8", "tfidf"], [0])
     error = TrainingError("file_not_found", path="model.safetensors")
     records = [run_record(kasa, "failed", error), *map(run_record, runs)]
     records.append(run_record(tfidf, "running"))
-    study = example_study(protocol=Protocol("quick", parallel_runs=2), gates=Gates())
+    study = example_study(
+        protocol=Protocol("quick", parallel_runs=2, trial_seconds=30), gates=Gates()
+    )
     return example_evidence(runs, study, records)
 
 

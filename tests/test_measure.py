@@ -133,10 +133,30 @@ def test_bf16_must_be_clearly_faster(
     kept: Path, monkeypatch: pytest.MonkeyPatch, fast: float, name: str
 ) -> None:
     seconds = iter([1.0, fast])
-    monkeypatch.setattr(measure, "_best_seconds", lambda _work: next(seconds))
+    monkeypatch.setattr(measure, "_best_seconds", lambda *_: next(seconds))
     flops = 2 * 512 * 1024 * 1024 / min(1.0, fast if name == "bf16" else 1.0)
     assert choose_precision(kept) == Precision(name, round(1 / fast, 2), flops)
     assert choose_precision(kept).matmul_flops == flops  # from the file, as from the measurement
+
+
+class Slow:
+    """A factor whose products take a fifth of a second, as in a format that is only emulated."""
+
+    products = 0
+
+    def __getitem__(self, rows: slice) -> Slow:
+        return Slow()
+
+    def __matmul__(self, other: object) -> None:
+        self.products += 1
+        time.sleep(0.2)
+
+
+def test_a_format_that_the_processor_lacks_is_not_measured_for_long() -> None:
+    left: Any = Slow()
+    seconds = measure._best_seconds(left, left)
+    assert 0.2 <= seconds < 0.4
+    assert left.products == 3
 
 
 def counter(folder: Path, energy: int | str, largest: int = 1_000_000_000) -> None:

@@ -76,6 +76,15 @@ def test_a_study_that_leaves_it_open_is_settled_by_its_model(
     assert len(asked) == 1
 
 
+def test_runs_with_a_budget_of_seconds_go_one_at_a_time_unless_told_otherwise() -> None:
+    def timed(places: int) -> Study:
+        study = study_of(places)
+        return replace(study, protocol=replace(study.protocol, trial_seconds=30))
+
+    assert settled(timed(0)) == timed(1)
+    assert settled(timed(2)) == timed(2)
+
+
 @pytest.mark.parametrize(
     ("places", "batch", "memory", "wanted"),
     [

@@ -89,6 +89,7 @@ protocols = st.builds(
     class_weights=st.booleans(),
     answer_tokens=st.integers(1, 2048),
     parallel_runs=st.integers(0, 64),
+    trial_seconds=st.integers(0, 86_400),
 )
 gates = st.builds(
     Gates,
@@ -220,6 +221,9 @@ WRONG: list[tuple[str, object]] = [
     ("protocol.patience", -1),
     ("protocol.patience", 1001),
     ("protocol.patience", True),
+    ("protocol.trial_seconds", -1),
+    ("protocol.trial_seconds", 86_401),
+    ("protocol.trial_seconds", 1.5),
     ("protocol.class_weights", 1),
     ("protocol.class_weights", "yes"),
     ("protocol.answer_tokens", 0),

@@ -23,7 +23,10 @@ def thinned(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def live_loss(events: Sequence[dict[str, Any]], method: str, text: Translator) -> go.Figure:
-    """Return training loss against step, a line for each learning rate, validation as points."""
+    """Return training loss, a line for each learning rate, and validation as points.
+
+    They stand against the step, or against the seconds where those are the budget.
+    """
     figure = go.Figure()
     color = METHOD_COLORS[method]
     for trial in sorted({event["trial"] for event in events if "trial" in event}):
@@ -55,6 +58,8 @@ def live_loss(events: Sequence[dict[str, Any]], method: str, text: Translator) -
     )
     # The whole way from the first moment on, so that the curve grows and does not stretch.
     ends = [event["total"] / event["trials"] for event in events if "trial" in event]
-    figure.update_xaxes(title=text("report.live.step"), range=[0, 1.02 * max(ends, default=1)])
+    units = [event["unit"] for event in events if "unit" in event]
+    title = text(f"report.live.{units[0] if units else 'step'}")
+    figure.update_xaxes(title=title, range=[0, 1.02 * max(ends, default=1)])
     figure.update_yaxes(title=text("report.live.loss"), rangemode="tozero")
     return figure

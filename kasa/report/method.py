@@ -23,10 +23,16 @@ def method_section(evidence: Evidence, text: Translator) -> Section:
     arms = tuple(text(f"arms.about.{method}") for method in METHODS if method in used)
     rates = ", ".join(f"{rate:g}" for rate in protocol.learning_rates)
     seeds = ", ".join(str(seed) for seed in protocol.seeds)
+    budget = {
+        "rates": rates,
+        "epochs": protocol.epochs,
+        "seconds": text.number(protocol.trial_seconds),
+        "batch": protocol.batch_size,
+    }
     rows = {part: text.number(count) for part, count in evidence.card.sizes.items()}
     fair = (
         text(f"report.method.{_split_kind(evidence)}", **rows),
-        text("report.method.grid", rates=rates, epochs=protocol.epochs, batch=protocol.batch_size),
+        text(f"report.method.{'grid_seconds' if protocol.trial_seconds else 'grid'}", **budget),
         *_own_rates(evidence, text),
         text("report.method.test_once"),
         text("report.method.seeds", seeds=seeds),

@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kasa.arms import Arm
-from kasa.study import Study
+from kasa.study import Protocol, Study
 
 # What one probe measures does not depend on these, so changing them needs no new probe.
 FREE_SETTINGS = {
-    *("profile", "seeds", "learning_rates", "epochs", "equivalence_margin", "patience")
+    *("profile", "seeds", "learning_rates", "epochs", "equivalence_margin", "patience"),
+    "trial_seconds",
 }
 
 
@@ -71,8 +73,9 @@ def extrapolate(study: Study, measured: dict[str, Any]) -> list[Estimate]:
     """Return one estimate per arm from a probe's measurements.
 
     tuned run = startup + probe of the base + L·(prepare + steps·step + epochs·validate) + test,
-    with L learning rates and steps = epochs·⌈train rows / batch⌉. Source of every figure: the
-    probe's result.json.
+    with L learning rates and steps = epochs·⌈train rows / batch⌉; with seconds as the budget
+    prepare + steps·step is those seconds, and epochs are as many as are begun in them. Source of
+    every figure: the probe's result.json.
     """
     named = zip(study.arm_names(), study.arms, strict=True)
     return [_estimate(name, arm, study, measured) for name, arm in named]
@@ -85,15 +88,21 @@ def _estimate(name: str, arm: Arm, study: Study, measured: dict[str, Any]) -> Es
     needs_base = arm.method not in {"tfidf", "majority"}
     seconds = measured["startup_seconds"] if needs_base else 0.0
     if arm.tuned:
-        steps = protocol.epochs * -(-rows["train"] // protocol.batch_size)
         row = measured["answer_seconds_per_row"]
-        trial = (
-            figures["prepare_seconds"]
-            + steps * figures["step_seconds"]
-            + protocol.epochs * rows["validation"] * row
-        )
+        training, epochs = _training(protocol, figures, rows["train"])
+        trial = training + epochs * rows["validation"] * row
         seconds += measured["base_seconds"] + len(study.learning_rates(arm)) * trial
         seconds += rows["test"] * row
     else:
         seconds += figures["run_seconds"]
     return Estimate(name, seconds, figures["peak_memory_bytes"], len(protocol.seeds))
+
+
+def _training(protocol: Protocol, figures: dict[str, Any], rows: int) -> tuple[float, int]:
+    """Return a trial's seconds of preparation and training, and how often it validates."""
+    prepare, step = figures["prepare_seconds"], figures["step_seconds"]
+    an_epoch = -(-rows // protocol.batch_size)
+    if not protocol.trial_seconds:
+        return prepare + protocol.epochs * an_epoch * step, protocol.epochs
+    steps = max(1, math.ceil((protocol.trial_seconds - prepare) / step))
+    return max(protocol.trial_seconds, prepare + step), math.ceil(steps / an_epoch)

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ PACKAGES = ("torch", "transformers", "peft", "datasets", "scikit-learn", "numpy"
 ROOT = Path(__file__).resolve().parents[2]
 # Below this ratio bf16 is not worth its rounding.
 WORTHWHILE_SPEEDUP = 1.3
+REPETITIONS, MEASURING_SECONDS = 20, 0.5
 POWERCAP = Path("/sys/class/powercap")
 
 
@@ -142,7 +143,8 @@ def precision_file(run_folder: Path) -> Path:
 def choose_precision(kept: Path) -> Precision:
     """Return bf16 where a measured matrix product of this processor is clearly faster in it.
 
-    speed-up = seconds(fp32) / seconds(bf16) of a 512×1024 by 1024×1024 product, best of 20 each.
+    speed-up = seconds(fp32) / seconds(bf16) of a 512×1024 by 1024×1024 product, the best of up to
+    20 each.
     Weights, adapters and the optimiser stay fp32; bf16 is autocast only. The answer is kept in the
     file `kept` with the processor's name and the number of threads, so that every arm of a study
     trains in the same format.
@@ -156,9 +158,8 @@ def choose_precision(kept: Path) -> Precision:
         return known
     place = "cuda" if torch.cuda.is_available() else "cpu"
     left, right = torch.randn(512, 1024, device=place), torch.randn(1024, 1024, device=place)
-    half_left, half_right = left.bfloat16(), right.bfloat16()
-    slow = _best_seconds(lambda: left @ right)
-    fast = _best_seconds(lambda: half_left @ half_right)
+    slow = _best_seconds(left, right)
+    fast = _best_seconds(left.bfloat16(), right.bfloat16())
     ratio = round(slow / fast, 2)
     name = "bf16" if ratio >= WORTHWHILE_SPEEDUP else "fp32"
     operations = 2 * 512 * 1024 * 1024
@@ -184,12 +185,16 @@ def _known_precision(kept: Path, measured_on: dict[str, Any]) -> Precision | Non
     return None
 
 
-def _best_seconds(work: Callable[[], torch.Tensor]) -> float:
-    work()
-    seconds = []
-    for _ in range(20):
+def _best_seconds(left: torch.Tensor, right: torch.Tensor) -> float:
+    """Return the shortest of 20 products' times; of fewer where these take more than half a second.
+
+    A processor without bf16 may take two seconds for one product instead of 20 milliseconds.
+    """
+    _ = left[:8] @ right  # the library makes itself ready
+    seconds: list[float] = []
+    while len(seconds) < REPETITIONS and sum(seconds) < MEASURING_SECONDS:
         with stopwatch() as watch:
-            work()
+            _ = left @ right
         seconds.append(watch.seconds)
     return min(seconds)
 

@@ -28,6 +28,9 @@ def settled(study: Study) -> Study:
     """Return the study with the number of runs that share this machine, where it leaves it open."""
     if study.protocol.parallel_runs:
         return study
+    if study.protocol.trial_seconds:
+        # Equal seconds are only equal while every run has the machine to itself.
+        return replace(study, protocol=replace(study.protocol, parallel_runs=1))
     places = 1
     # What is wrong with the model is said by whoever needs it.
     with suppress(KasaError):

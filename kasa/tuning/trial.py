@@ -20,9 +20,11 @@ from transformers import (
 from transformers.pytorch_utils import Conv1D
 
 from kasa.arms import Arm
+from kasa.errors import TrainingError
 from kasa.study import Protocol
 from kasa.tuning import adapters
 from kasa.tuning.answers import preference
+from kasa.tuning.budget import ENDLESS_EPOCHS, WARMUP_SHARE, by_share
 from kasa.tuning.checkpoint import Checkpoints, Snapshot, trainable
 from kasa.tuning.masks import quick_masks
 from kasa.tuning.measure import Precision, memory_bytes, stopwatch
@@ -30,7 +32,6 @@ from kasa.tuning.order import ByLength
 from kasa.tuning.resume import ResumableTrainer, take_state
 from kasa.tuning.tasks import Task, device
 
-WARMUP_SHARE = 0.06
 # Called at every step with (done, total, **info); it may raise JobCancelled.
 Report = Callable[..., None]
 
@@ -69,10 +70,15 @@ class Tuning:
         return self.task.protocol
 
     @property
+    def num_epochs(self) -> int:
+        """Epochs of a trial; where seconds are its budget, more than they ever suffice for."""
+        return ENDLESS_EPOCHS if self.protocol.trial_seconds else self.protocol.epochs
+
+    @property
     def num_steps(self) -> int:
         """Optimiser steps of all epochs."""
         rows = len(self.task.parts.train.rows)
-        return -(-rows // self.protocol.batch_size) * self.protocol.epochs
+        return -(-rows // self.protocol.batch_size) * self.num_epochs
 
     def matmul_share(self, model: Any, record: dict[str, Any]) -> float | None:
         """Return the share of this machine's measured matrix-product speed that training reached.
@@ -113,7 +119,9 @@ class Tuning:
         if self.arm.method == "adalora":
             kept = None  # its ranks' history is no part of a snapshot; the trial starts anew
         snapshot = kept.take_working(model) if kept else None
-        watch = Watcher(self, model, expected, report, kept)
+        # A probe counts its steps, whatever the study's budget is.
+        budget = self.protocol.trial_seconds if max_steps < 0 else 0.0
+        watch = Watcher(self, model, expected, report, kept, budget)
         # The watcher alone keeps the original weights, and drops them after the first step.
         del expected
         trainer = PenalisedTrainer(
@@ -123,11 +131,16 @@ class Tuning:
             data_collator=self.task.collate,
             callbacks=[watch],
             penalty=penalty,
+            share=watch.share if budget else None,
         )
         trainer.remove_callback(PrinterCallback)
         watch.prepare_seconds = preparing.seconds
         if snapshot:
             watch.go_on(snapshot.facts["record"], snapshot.part("best"))
+        if budget and watch.prepare_seconds >= budget:
+            raise TrainingError(
+                "no_seconds_left", needed=round(watch.prepare_seconds, 1), seconds=budget
+            )
         with stopwatch() as training, quick_masks():
             trainer.train_from(snapshot)
         watch.keep_best()
@@ -139,7 +152,7 @@ class Tuning:
             "validation": validation,
             "prepare_seconds": watch.prepare_seconds,
             "train_seconds": training.seconds - watch.aside_seconds,
-            "tokens": sum(self.task.train["length"]) * len(watch.validation_curve),
+            "tokens": round(sum(self.task.train["length"]) * float(trainer.state.epoch or 0)),
             "curve": watch.curve,
             "validation_curve": watch.validation_curve,
         }
@@ -150,7 +163,7 @@ class Tuning:
         return TrainingArguments(
             output_dir=str(self.folder / "trainer"),
             learning_rate=rate,
-            num_train_epochs=self.protocol.epochs,
+            num_train_epochs=self.num_epochs,
             max_steps=max_steps,
             per_device_train_batch_size=self.protocol.batch_size,
             warmup_steps=round(WARMUP_SHARE * self.num_steps),
@@ -169,12 +182,29 @@ class Tuning:
 
 
 class PenalisedTrainer(ResumableTrainer):
-    """The Trainer with KaSA's regulariser added to the task loss."""
+    """The Trainer with KaSA's regulariser added to the task loss, and a schedule by seconds."""
 
-    def __init__(self, *args: Any, penalty: Callable[[], Tensor] | None, **kwargs: Any) -> None:
-        """Keep the penalty; None trains on the task loss alone."""
+    def __init__(
+        self,
+        *args: Any,
+        penalty: Callable[[], Tensor] | None,
+        share: Callable[[], float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Keep the penalty (None: the task loss alone) and the share of the budget that is spent.
+
+        Without `share` the learning rate follows the steps.
+        """
         super().__init__(*args, **kwargs)
         self.penalty = penalty
+        self.share = share
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Return the Trainer's own schedule, or the one that follows the seconds."""
+        if self.share is None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        self.lr_scheduler = by_share(optimizer or self.optimizer, self.share)
+        return self.lr_scheduler
 
     def _get_train_sampler(self, train_dataset: Any = None) -> ByLength:
         return ByLength(self.train_dataset["length"], self.args.train_batch_size, self.args.seed)
@@ -195,7 +225,10 @@ class PenalisedTrainer(ResumableTrainer):
 
 
 class Watcher(TrainerCallback):
-    """Guards the first step, follows the loss, validates after every epoch, and hears "stop"."""
+    """Guards the first step, follows the loss, validates after every epoch, and hears "stop".
+
+    With a `budget` of seconds it ends the training when they are spent.
+    """
 
     def __init__(
         self,
@@ -204,6 +237,7 @@ class Watcher(TrainerCallback):
         expected: dict[str, adapters.Expectation],
         report: Report,
         kept: Checkpoints | None = None,
+        budget: float = 0.0,
     ) -> None:
         """Check the fresh model at once; its first step is checked when it has been made."""
         self.tuning = tuning
@@ -211,6 +245,7 @@ class Watcher(TrainerCallback):
         self.expected = expected
         self.report = report
         self.kept = kept
+        self.budget = budget
         self.curve: list[dict[str, float]] = []
         self.validation_curve: list[dict[str, float]] = []
         self.validation: dict[str, float] | None = None
@@ -242,7 +277,7 @@ class Watcher(TrainerCallback):
             "best": self.best,
             "epochs_without": self.epochs_without,
             "prepare_seconds": self.prepare_seconds,
-            "train_seconds": time.perf_counter() - self.began - self.aside_seconds,
+            "train_seconds": self.train_seconds,
         }
         with stopwatch() as aside:
             names = ("model", "optimizer", "lr_scheduler")
@@ -251,6 +286,23 @@ class Watcher(TrainerCallback):
             best = {f"best.{name}": weight for name, weight in self.best_weights.items()}
             self.kept.keep_working(record, Snapshot(snapshot.facts, snapshot.tensors | best))
         self.aside_seconds += aside.seconds
+
+    @property
+    def train_seconds(self) -> float:
+        """Seconds of training so far, without what was done aside."""
+        return time.perf_counter() - self.began - self.aside_seconds
+
+    def share(self) -> float:
+        """Return which share of the budget preparation and training have spent so far."""
+        return (self.prepare_seconds + self.train_seconds) / self.budget
+
+    def _tell(self, state: TrainerState, **info: Any) -> None:
+        """Report how far the trial is, in steps or in the seconds that are its budget."""
+        if self.budget:
+            spent = round(min(1.0, self.share()) * self.budget, 2)
+            self.report(spent, self.budget, unit="seconds", **info)
+        else:
+            self.report(state.global_step, state.max_steps, **info)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -272,13 +324,15 @@ class Watcher(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Guard again once the first optimiser step has been made."""
+        """Guard again once the first optimiser step has been made; end where no time is left."""
         if state.global_step == 1:
             with stopwatch() as aside:
                 self.guard_figures = self._guard()
                 # The kept originals served their purpose; free them before memory peaks.
                 self.expected = {}
             self.aside_seconds += aside.seconds
+        if self.budget and self.share() >= 1:
+            control.should_training_stop = True
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -292,7 +346,7 @@ class Watcher(TrainerCallback):
             # An epoch's end is kept once its validation is measured.
             if self.kept and self.kept.due() and not float(state.epoch or 0).is_integer():
                 self._keep(state, kwargs)
-            self.report(step, state.max_steps, loss=float(loss), memory_bytes=memory)
+            self._tell(state, loss=float(loss), memory_bytes=memory)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -308,7 +362,7 @@ class Watcher(TrainerCallback):
         self.validation_curve.append(point)
         if not control.should_training_stop:
             self._keep(state, kwargs)
-        self.report(state.global_step, state.max_steps, validation=self.validation)
+        self._tell(state, validation=self.validation)
 
     def _judge(self, control: TrainerControl) -> None:
         """With a patience, keep the best epoch and end where it stays the best for long enough."""
@@ -319,7 +373,7 @@ class Watcher(TrainerCallback):
         if better:
             self.best, self.best_weights = self.validation, trained_weights(self.model)
         self.epochs_without = 0 if better else self.epochs_without + 1
-        control.should_training_stop = self.epochs_without >= patience
+        control.should_training_stop |= self.epochs_without >= patience
 
     def keep_best(self) -> None:
         """Give the model the weights of the best epoch, where those were kept."""

@@ -309,6 +309,20 @@ def test_patience_and_class_weights(store: Store, tmp_path: Path, model: str) ->
     assert (protocol.profile, protocol.patience, protocol.class_weights) == ("standard", 2, True)
 
 
+def test_seconds_in_place_of_passes(store: Store, tmp_path: Path, model: str) -> None:
+    study_id = make_draft(store, tmp_path, model)
+    page = open_page(study_id)
+    assert page.number_input(key="trial_seconds").value is None
+    page.number_input(key="trial_seconds").set_value(45)
+    checked(page.run())
+    assert store.study(study_id).study.protocol.trial_seconds == 45
+    assert any("Seconds of training for each: 45." in line.value for line in page.caption)
+    page.number_input(key="trial_seconds").set_value(None)
+    checked(page.run())
+    assert store.study(study_id).study.protocol.trial_seconds == 0
+    assert not any("Seconds of training" in line.value for line in page.caption)
+
+
 @pytest.mark.parametrize(
     ("task", "weights", "answer"),
     [

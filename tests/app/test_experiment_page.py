@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -493,6 +494,22 @@ def test_a_run_at_work_shows_step_memory_time_and_curve(
     checked(page.run())
     assert "retry" in keys(page)
     assert len(page.error) == 1
+
+
+@pytest.mark.parametrize("lang", ["ja", "en"])
+def test_a_run_with_a_budget_of_seconds_shows_them_in_place_of_steps(
+    store: Store, tmp_path: Path, still: None, lang: str
+) -> None:
+    study_id = make_draft(store, tmp_path)
+    job = at_work(store, store.start_study(study_id)[0])
+    step = {"trial": 1, "trials": 2, "learning_rate": 0.001, "loss": 2.0, "memory_bytes": 1}
+    job.progress(7.25, 60, phase="train", unit="seconds", **step)
+    page = open_page(study_id, lang)
+    wanted = {"en": "second 7 of 60, learning rate 0.001", "ja": "60 秒中 7 秒、学習率 0.001"}[lang]
+    assert wanted in words(page)
+    (shown,) = page.get("plotly_chart")
+    title = {"en": "Seconds of preparation and training", "ja": "準備と学習の秒数"}[lang]
+    assert json.loads(shown.proto.spec)["layout"]["xaxis"]["title"]["text"] == title
 
 
 def test_stop_retry_and_the_requirements_afterwards(
