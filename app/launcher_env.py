@@ -190,7 +190,8 @@ def install(root: Path, requirements: str, options: list[str]) -> None:
     log = root / ".venv" / "kasa-install.log"
     log.unlink(missing_ok=True)
     command = [str(venv_python(root)), "-c", TIED_PIP, "install", "--no-input", "--log", str(log)]
-    command += ["--disable-pip-version-check", *options, "-r", requirements]
+    # Compiling every module takes a minute; Python compiles what is used when it is first used.
+    command += ["--disable-pip-version-check", "--no-compile", *options, "-r", requirements]
     output = None if sys.stdout.isatty() else subprocess.PIPE
     pip = subprocess.Popen(
         command, cwd=str(root), env=child_env(), stdin=subprocess.PIPE, stdout=output,
