@@ -190,7 +190,7 @@ def install(root: Path, requirements: str, options: list[str]) -> None:
     log = root / ".venv" / "kasa-install.log"
     log.unlink(missing_ok=True)
     command = [str(venv_python(root)), "-c", TIED_PIP, "install", "--no-input", "--log", str(log)]
-    # Compiling every module takes a minute; Python compiles what is used when it is first used.
+    # pip would compile every module on one core.
     command += ["--disable-pip-version-check", "--no-compile", *options, "-r", requirements]
     output = None if sys.stdout.isatty() else subprocess.PIPE
     pip = subprocess.Popen(
@@ -208,6 +208,21 @@ def install(root: Path, requirements: str, options: list[str]) -> None:
         if "Installing collected packages" not in content:  # it failed before it wrote a package
             unfinished(root).unlink()
         raise pip_failure(root, log, content)
+    compile_modules(root)
+
+
+def compile_modules(root: Path) -> None:
+    """Compile the packages on every core; what does not compile is none of ours to judge."""
+    say("compiling")
+    folders = [*root.glob(".venv/lib/python*/site-packages"), *root.glob(".venv/Lib/site-packages")]
+    command = [str(venv_python(root)), "-m", "compileall", "-qq", "-j", "0", *map(str, folders)]
+    compiler = subprocess.Popen(
+        command, env=child_env(), stdin=subprocess.DEVNULL, encoding="utf-8"
+    )
+    try:
+        compiler.wait()
+    finally:
+        end(compiler)
 
 
 def show(line: str) -> None:

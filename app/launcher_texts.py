@@ -83,6 +83,10 @@ TEXTS = {  # key -> (English, Japanese): what happened, the likely cause, what t
         "パッケージをインストールしています（初回は数分かかります）",
     ),
     "unpacking": ("  Unpacking {count} packages", "  {count} 個のパッケージを展開しています"),
+    "compiling": (
+        "Preparing the packages for a quick start",
+        "すばやく起動できるように準備しています",
+    ),
     "installed": ("The environment is ready.", "環境の準備ができました。"),
     "open": ("Open {url}   (Ctrl-C ends the studio)", "Open {url}   （Ctrl-C で終了します）"),
     "about": (

@@ -159,8 +159,6 @@ def test_the_english_sample_from_home_to_the_meeting(
     expect(visitor.key("data_save")).to_be_visible()
     visitor.click("data_save").click("next_step").title(EN.titles["experiment"])
     quick_settings(visitor, epochs=1)
-    visitor.click("estimate")
-    expect(visitor.page.get_by_test_id("stMetricValue")).to_have_count(3, timeout=200_000)
     run_to_the_end(visitor, studio, EN)
     assert studio.store.study(visitor.study_id()).study.protocol.test_fraction == 0.26
     visitor.click("next_step").title(EN.titles["results"])
@@ -199,6 +197,8 @@ def test_a_japanese_file_of_ones_own_from_home_to_the_meeting(
     for name in ("KaSA", "ベースモデル固定＋線形モデル"):
         take_out(visitor, "arms", name)
     quick_settings(visitor, epochs=12)  # steps enough to be seen at work
+    visitor.click("estimate")
+    expect(visitor.page.get_by_test_id("stMetricValue")).to_have_count(3, timeout=200_000)
     run_to_the_end(visitor, studio, JA)
     visitor.click("next_step").title(JA.titles["results"])
     expect(visitor.key("headline")).to_contain_text(JA.headline)
