@@ -1,4 +1,4 @@
-"""Offline before anything is imported, fast tests first, and the folders that tests share."""
+"""Offline before anything is imported, the order of the tests, and the folders they share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ os.environ.update(
 )
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Two of these processes, and what they start, share the machine: one thread each, and idle
+    # Several of these processes, and what they start, share the machine: one thread each, and idle
     # ones sleep.
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
 
@@ -37,9 +37,6 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-# Two processes take files in this order, and each its next one before the last is done: so the long
-# ones come first, with enough beside them, and neither process waits for the other at the end.
-BROWSER_FILES = ("pages", "journeys", "data", "runs")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge")
 
 
@@ -66,8 +63,8 @@ def is_browser_test(item: pytest.Item) -> bool:
 
 def place(item: pytest.Item) -> int:
     if is_browser_test(item):
-        name = item.path.stem.removeprefix("test_browser_")
-        return 2 + (BROWSER_FILES.index(name) if name in BROWSER_FILES else len(BROWSER_FILES))
+        # The journeys take minutes: begun first, they end while the other processes are at work.
+        return -1 if "journeys" in item.path.name else 2
     return 1 if item.get_closest_marker("slow") else 0
 
 
