@@ -35,7 +35,7 @@ def labelled(counts: list[int]) -> Table:
 
 
 class TestLaws:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(
         st.lists(st.integers(4, 60), min_size=2, max_size=12).filter(lambda c: sum(c) >= 20),
         st.floats(0.05, 0.4),
@@ -201,7 +201,7 @@ def timed(dates: list[str], labels: str = "ab") -> Table:
 
 
 class TestGroupsAndDates:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=20, deadline=None)
     @given(st.lists(st.integers(0, 11), min_size=40, max_size=120), st.integers(0, 3))
     def test_a_group_is_never_divided(self, machines: list[int], seed: int) -> None:
         size = len(machines)

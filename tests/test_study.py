@@ -118,14 +118,14 @@ studies = st.builds(
 
 
 @given(studies)
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_study_comes_back_from_toml_and_json(study: Study) -> None:
     assert study_from_dict(tomllib.loads(study.to_toml())) == study
     assert study_from_dict(json.loads(json.dumps(study.to_dict()))) == study
 
 
 @given(studies)
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_every_arm_has_a_name_of_its_own(study: Study) -> None:
     names = study.arm_names()
     assert len(set(names)) == len(study.arms)
