@@ -63,7 +63,7 @@ def is_browser_test(item: pytest.Item) -> bool:
 
 def place(item: pytest.Item) -> int:
     if is_browser_test(item):
-        # The journeys take minutes: begun first, they end while the other processes are at work.
+        # The journeys take minutes: begun first, they end while the other process is at work.
         return -1 if "journeys" in item.path.name else 2
     return 1 if item.get_closest_marker("slow") else 0
 

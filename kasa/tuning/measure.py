@@ -160,7 +160,7 @@ def choose_precision(kept: Path) -> Precision:
     left, right = torch.randn(512, 1024, device=place), torch.randn(1024, 1024, device=place)
     slow = _best_seconds(left, right)
     fast = _best_seconds(left.bfloat16(), right.bfloat16())
-    ratio = round(slow / fast, 2)
+    ratio = float(f"{slow / fast:.3g}")
     name = "bf16" if ratio >= WORTHWHILE_SPEEDUP else "fp32"
     operations = 2 * 512 * 1024 * 1024
     chosen = Precision(name, ratio, operations / (fast if name == "bf16" else slow))
