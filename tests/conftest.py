@@ -17,6 +17,9 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from kasa.model.source import ModelSource
+    from kasa.tuning.outcome import Parts
+
 os.environ.update(
     HF_HUB_OFFLINE="1",
     HF_DATASETS_OFFLINE="1",
@@ -134,3 +137,19 @@ def shared_data() -> Path:
 def shared_models() -> Path:
     """Return the folder of tiny trained causal models beside the project."""
     return shared("models")
+
+
+@pytest.fixture(scope="module")
+def parts() -> Parts:
+    """Return the sample's work orders as the parts of a small study."""
+    from tests.tiny_models import work_orders
+
+    return work_orders()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory, parts: Parts) -> ModelSource:
+    """Return a tiny BERT with random weights that knows the words of the rows."""
+    from tests.tiny_models import all_texts, write_tiny_bert
+
+    return write_tiny_bert(tmp_path_factory.mktemp("model"), all_texts(parts))

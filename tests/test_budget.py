@@ -24,7 +24,7 @@ from kasa.tuning.outcome import Parts
 from kasa.tuning.tasks import task_for
 from kasa.tuning.train import run_tuned
 from kasa.tuning.trial import PenalisedTrainer, Report, Trial, Tuning, silent
-from tests.tiny_models import all_texts, run_folder, small_runs, work_orders, write_tiny_bert
+from tests.tiny_models import run_folder, small_runs
 
 ARMS = {"lora": Arm("lora", rank=4), "kasa": Arm("kasa", rank=4)}
 ONE_SECOND = Protocol("quick", learning_rates=(1e-3, 2e-2), max_length=32, trial_seconds=1)
@@ -35,16 +35,6 @@ AN_EPOCH = 4  # steps
 def quick() -> Iterator[None]:
     with small_runs():
         yield
-
-
-@pytest.fixture(scope="module")
-def parts() -> Parts:
-    return work_orders()
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory, parts: Parts) -> ModelSource:
-    return write_tiny_bert(tmp_path_factory.mktemp("model"), all_texts(parts))
 
 
 @pytest.fixture

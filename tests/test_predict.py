@@ -19,7 +19,7 @@ from kasa.tuning.outcome import Outcome, Part, Parts
 from kasa.tuning.predict import predict_base, predict_tuned
 from kasa.tuning.train import run_frozen_head
 from kasa.tuning.train import run_tuned as run_over_rates
-from tests.tiny_models import all_texts, run_folder, small_runs, work_orders, write_tiny_bert
+from tests.tiny_models import run_folder, small_runs, work_orders
 
 ARMS = (
     Arm("lora", rank=4),
@@ -56,16 +56,6 @@ def assert_same(
 def quick() -> Iterator[None]:
     with small_runs():
         yield
-
-
-@pytest.fixture(scope="module")
-def parts() -> Parts:
-    return work_orders()
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory, parts: Parts) -> ModelSource:
-    return write_tiny_bert(tmp_path_factory.mktemp("model"), all_texts(parts))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

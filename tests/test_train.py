@@ -34,12 +34,9 @@ from kasa.tuning.tasks import task_for
 from kasa.tuning.train import run_frozen_head
 from kasa.tuning.trial import Report, Tuning, silent, trained_weights
 from tests.tiny_models import (
-    all_texts,
     relabelled,
     run_folder,
     small_runs,
-    work_orders,
-    write_tiny_bert,
 )
 
 ARMS = {"lora": Arm("lora", rank=4), "kasa": Arm("kasa", rank=4)}
@@ -52,17 +49,6 @@ EMBEDDED = Protocol(profile="quick", epochs=1, learning_rates=(1e-3, 5e-3), max_
 def quick() -> Iterator[None]:
     with small_runs():
         yield
-
-
-@pytest.fixture(scope="module")
-def parts() -> Parts:
-    return work_orders()
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory, parts: Parts) -> ModelSource:
-    """Return a tiny BERT with random weights that knows the words of the rows."""
-    return write_tiny_bert(tmp_path_factory.mktemp("model"), all_texts(parts))
 
 
 @dataclass
