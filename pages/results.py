@@ -8,6 +8,7 @@ from app.verdicts import show_chart, show_gates, show_headline, show_table, tran
 from kasa.report import plots
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels
+from kasa.report.method import joint_note
 from kasa.report.sections import (
     MOST_EXAMPLES,
     arms_table,
@@ -44,6 +45,8 @@ def show_arms(evidence: Evidence, metric: str) -> None:
             show_chart(plots.differences(evidence, text(), metric), "differences_chart")
         with st.expander(t("results.all_pairs")):
             show_table(verdicts_table(evidence, text(), metric), "verdicts_table")
+            for note in joint_note(evidence, text()):
+                st.caption(plain(note))
 
 
 def show_tradeoff(evidence: Evidence, metric: str) -> None:

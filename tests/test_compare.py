@@ -14,8 +14,10 @@ from kasa.runs.records import FinishedRun
 from kasa.verdict.compare import (
     Verdict,
     compare,
+    compare_all,
     decide,
     disagreements,
+    mcnemar,
     metric_interval,
     summarise,
 )
@@ -194,6 +196,59 @@ def test_unpaired_rows_are_refused(other: FinishedRun) -> None:
     assert caught.value.code == "unpaired_rows"
 
 
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "p"),
+    [
+        (1, 9, 22 / 1024),  # 2·(1 + 10)/2^10
+        (9, 1, 22 / 1024),
+        (5, 5, 1.0),
+        (0, 0, 1.0),
+        (5, 0, 1 / 16),
+        (6, 0, 1 / 32),
+    ],
+)
+def test_mcnemar_by_hand(only_a: int, only_b: int, p: float) -> None:
+    both = [(True, True), (False, False)] * 3
+    answers = [*both, *[(True, False)] * only_a, *[(False, True)] * only_b]
+    (a,), (b,) = (arm("lora-r8", [[answer[side] for answer in answers]]) for side in (0, 1))
+    assert mcnemar(a, b) == pytest.approx(p)
+
+
+@pytest.mark.parametrize(("rows", "word"), [(5, "cannot_tell"), (6, "better")])
+def test_one_seed_claims_nothing_that_the_exact_test_does_not(rows: int, word: str) -> None:
+    """Five of five rows are 1 in 16 by chance; Student's t alone would call that clear."""
+    verdict = verdict_of([[True] * rows], [[False] * rows])
+    assert verdict.interval[0] > 0
+    assert verdict.verdict == word
+
+
+def test_mcnemar_is_told_for_every_seed_of_accuracy_alone() -> None:
+    a, b = example_runs(["kasa-r8"]), example_runs(["lora-r8"])
+    assert len(compare(a, b, "accuracy", 0.01).mcnemar) == 3
+    assert compare(a, b, "macro_f1", 0.01).mcnemar == ()
+
+
+def test_many_pairs_share_their_certainty() -> None:
+    """The first pair keeps its 95 %; five others hold 99 % each, so that all hold with 95 %."""
+    runs = example_runs()
+    by_arm = {name: [run for run in runs if run.arm == name] for name in {r.arm for r in runs}}
+    pairs = [("kasa-r8", "lora-r8"), ("lora-r8", "tfidf"), ("kasa-r8", "tfidf")]
+    pairs += [(name, "frozen_head") for name in ("kasa-r8", "lora-r8", "tfidf")]
+    found = compare_all(by_arm, pairs, "accuracy", 0.01)
+    assert [(verdict.a, verdict.b) for verdict in found] == pairs
+    assert [verdict.num_joint for verdict in found] == [1, 5, 5, 5, 5, 5]
+    assert [verdict.level for verdict in found] == pytest.approx([0.95, *[0.99] * 5])
+    alone = compare(by_arm["lora-r8"], by_arm["tfidf"], "accuracy", 0.01)
+    low, high = found[1].interval
+    assert low < alone.interval[0] < alone.interval[1] < high
+    assert found[1].difference == alone.difference
+
+
+def test_pairs_without_a_common_seed_are_left_out() -> None:
+    by_arm = {"kasa-r8": example_runs(["kasa-r8"], [0]), "tfidf": example_runs(["tfidf"], [1])}
+    assert compare_all(by_arm, [("kasa-r8", "tfidf")], "accuracy", 0.01) == []
+
+
 def test_no_common_seed_is_refused() -> None:
     a, b = example_runs(["kasa-r8"], [0]), example_runs(["lora-r8"], [1])
     with pytest.raises(StudyError) as caught:
@@ -225,7 +280,7 @@ def test_simulated_studies(gain: float, at_least: int, at_most: int) -> None:
     for _ in range(60):
         rows = rng.normal(1.5, 2.0, 200)
         a, b = simulated(rng, "kasa-r8", rows, gain), simulated(rng, "lora-r8", rows, 0.0)
-        verdict = compare(a, b, "accuracy", 0.01, num_resamples=400).verdict
+        verdict = compare(a, b, "accuracy", 0.01, num_draws=400).verdict
         claims += verdict in {"better", "worse"}
     assert at_least <= claims <= at_most
 

@@ -12,7 +12,8 @@ from kasa.report.headline import headline
 from kasa.report.labels import arm_labels
 from kasa.study import Protocol
 from kasa.text import Translator, translator
-from kasa.verdict.evidence import evidence_to_dict, pairs, split_conditions
+from kasa.verdict.evidence import Evidence, evidence_to_dict, pairs, split_conditions
+from kasa.verdict.settle import settlement
 from tests.study_runs import (
     CONDITIONS,
     example_evidence,
@@ -118,7 +119,7 @@ def test_nothing_finished_is_evidence_too() -> None:
 def test_headline_of_three_seeds(text: Translator) -> None:
     found = headline(example_evidence(), text)
     assert found.verdict == "cannot_tell"
-    assert len(found.sentences) == 3
+    assert len(found.sentences) == 4  # the verdict, what would settle it, and two baselines
     assert found.cautions == ()
     assert "-1.1" in found.sentences[0]
 
@@ -140,7 +141,57 @@ def test_one_seed_is_indicative_only() -> None:
     found = headline(example_evidence(example_runs(seeds=[0]), study), EN)
     assert any(caution.startswith("One seed: indicative only") for caution in found.cautions)
     assert "one seed" in found.sentences[0]
-    assert found.sentences[2].startswith("From one seed, tuning seems to pay")
+    assert found.sentences[-1].startswith("From one seed, tuning seems to pay")
+
+
+def mixed(only_a: int, only_b: int, seeds: int, rows: int = 120) -> Evidence:
+    """Return a study of two arms of which either is right alone on so many rows."""
+    labels = ["a", "b"] * (rows // 2)
+    other = ["b", "a"] * (rows // 2)
+    worse = [*other[:only_a], *labels[only_a:]]
+    better = [*labels[: rows - only_b], *other[rows - only_b :]]
+    runs = [finished_run("kasa-r8", seed, labels, better) for seed in range(seeds)]
+    runs += [finished_run("lora-r8", seed, labels, worse) for seed in range(seeds)]
+    study = example_study(arms=(Arm("kasa"), Arm("lora")))
+    return example_evidence(runs, study, rows=example_rows(rows))
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "seeds", "words"),
+    [
+        (6, 1, 3, "test rows instead of 120; more seeds alone"),
+        (5, 4, 3, "Neither 20 seeds nor 6,000 test rows"),
+        (5, 1, 1, "at least"),
+    ],
+)
+def test_headline_says_what_would_settle_it(
+    only_a: int, only_b: int, seeds: int, words: str
+) -> None:
+    evidence = mixed(only_a, only_b, seeds)
+    assert words in headline(evidence, EN).sentences[1]
+    told = evidence_to_dict(evidence)["settlement"]
+    assert told["at_least"] == (seeds == 1)
+    assert (told["num_rows"] is None) == ("Neither" in words)
+
+
+def test_seeds_that_would_settle_it_are_priced() -> None:
+    """Seeds that differ: more of them settle it, at 64 s a run of either arm."""
+    labels = ["a", "b"] * 200
+    runs = []
+    for arm, wrong in (("kasa-r8", (10, 20, 30)), ("lora-r8", (20, 45, 30))):
+        for seed, count in enumerate(wrong):
+            said = [*(["b", "a"] * 200)[:count], *labels[count:]]
+            runs.append(finished_run(arm, seed, labels, said))
+    study = example_study(arms=(Arm("kasa"), Arm("lora")))
+    evidence = example_evidence(runs, study, rows=example_rows(400))
+    needed = settlement(evidence.main_verdict) if evidence.main_verdict else None
+    assert needed is not None
+    assert needed.num_seeds is not None
+    sentence = headline(evidence, EN).sentences[1]
+    assert f"{needed.num_seeds} seeds instead of 3" in sentence
+    extra = 128 * (needed.num_seeds - 3)
+    assert EN.seconds(extra) in sentence
+    assert EN.money(extra / 3600 * 350, "JPY") in sentence
 
 
 def test_cautions_name_what_is_missing() -> None:

@@ -17,7 +17,7 @@ from kasa.errors import StudyError
 from kasa.runs.records import FinishedRun
 from kasa.verdict import resample
 from kasa.verdict.compare import compare, metric_interval
-from kasa.verdict.resample import Table, _weighted, observed, resampled, tables
+from kasa.verdict.resample import Table, _weighted, observed, replicates, tables
 from tests.study_runs import finished_run
 
 Floats = NDArray[np.float64]
@@ -54,14 +54,11 @@ def test_a_weighted_correlation_is_scipys_on_the_rows_repeated(
             assert found[draw, seed] == pytest.approx(wanted, abs=1e-9)
 
 
-def test_means_with_pseudo_rows_by_hand() -> None:
-    """Scores 1, 0, ½ drawn 2, 0 and 1 times; a right pseudo-row once, a wrong one three times."""
+def test_means_by_hand() -> None:
+    """Scores 1, 0, ½ drawn 2, 0 and 1 times."""
     scores = np.array([[1, 0, 0.5]])
     table = Table("chrf", np.array(list("abc")), np.array([list("axy")]), scores=scores)
-    weights = np.array([[2.0, 0.0, 1.0]])
-    one, three = np.array([1]), np.array([3])
-    assert _weighted(table, weights)[0, 0] == pytest.approx(2.5 / 3)
-    assert _weighted(table, weights, (one, one, one, three))[0, 0] == pytest.approx(3.5 / 7)
+    assert _weighted(table, np.array([[2.0, 0.0, 1.0]]))[0, 0] == pytest.approx(2.5 / 3)
 
 
 coded = st.integers(2, 12).flatmap(
@@ -69,7 +66,6 @@ coded = st.integers(2, 12).flatmap(
         st.lists(st.integers(0, 2), min_size=size, max_size=size),
         st.lists(st.integers(0, 2), min_size=size, max_size=size),
         st.lists(st.integers(0, 3), min_size=size, max_size=size).filter(any),
-        st.tuples(st.integers(0, 2), st.integers(1, 2), st.integers(0, 3), st.integers(0, 3)),
     )
 )
 
@@ -77,19 +73,12 @@ coded = st.integers(2, 12).flatmap(
 @settings(max_examples=80, deadline=None)
 @given(coded)
 def test_a_weighted_macro_f1_is_scikit_learns_on_the_rows_repeated(
-    given_rows: tuple[list[int], list[int], list[int], tuple[int, int, int, int]],
+    given_rows: tuple[list[int], list[int], list[int]],
 ) -> None:
-    labels, said, weights = (np.array(values) for values in given_rows[:3])
-    true, step, right, wrong = given_rows[3]
-    other = (true + step) % 3
+    labels, said, weights = (np.array(values) for values in given_rows)
     table = Table("macro_f1", labels, said[None], 3)
     y, z = np.repeat(labels, weights), np.repeat(said, weights)
     found = _weighted(table, weights[None].astype(float))[0, 0]
-    assert found == pytest.approx(f1_score(y, z, average="macro", zero_division=0))
-    pseudo = tuple(np.array([value]) for value in (true, other, right, wrong))
-    y = np.concatenate([y, [true] * (right + wrong)])
-    z = np.concatenate([z, [true] * right, [other] * wrong])
-    found = _weighted(table, weights[None].astype(float), pseudo)[0, 0]
     assert found == pytest.approx(f1_score(y, z, average="macro", zero_division=0))
 
 
@@ -128,9 +117,9 @@ def test_observed_correlations_are_scipys(metric: str) -> None:
 def test_a_clearly_better_correlation_is_found_and_mirrors(metric: str) -> None:
     good = [scored("kasa-r8", seed, *noisy(seed, 0.3)) for seed in (0, 1, 2)]
     poor = [scored("lora-r8", seed, *noisy(seed, 2.0)) for seed in (0, 1, 2)]
-    forward = compare(good, poor, metric, 0.01, num_resamples=400)
+    forward = compare(good, poor, metric, 0.01, num_draws=400)
     assert forward.verdict == "better"
-    assert compare(poor, good, metric, 0.01, num_resamples=400).verdict == "worse"
+    assert compare(poor, good, metric, 0.01, num_draws=400).verdict == "worse"
     same = compare(good, [scored("lora-r8", s, *noisy(s, 0.3)) for s in (0, 1, 2)], metric, 0.01)
     assert (same.difference, same.verdict) == (0, "equivalent")
 
@@ -157,14 +146,21 @@ def test_written_answers_are_means_over_rows(metric: str) -> None:
 
 def test_draws_in_pieces_are_draws_of_the_same_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many draws do not fit into memory at once."""
-    labels, said = noisy(1, 0.5, 60)
-    (table,) = tables("spearman", [scored("lora-r8", 0, labels, said)])
-    whole = resampled([table], 0, 500)[0]
+    runs = {"a": [scored("lora-r8", 0, *noisy(1, 0.5, 60))]}
+    whole = replicates(runs, "spearman", num_draws=500)["a"].draws[:, 0]
     monkeypatch.setattr(resample, "DRAWS_AT_ONCE", 60 * 7)
-    pieces = resampled([table], 0, 500)[0]
+    pieces = replicates(runs, "spearman", num_draws=500)["a"].draws[:, 0]
     assert whole.shape == pieces.shape == (500,)
     assert pieces.mean() == pytest.approx(whole.mean(), abs=0.01)
     assert pieces.std() == pytest.approx(whole.std(), rel=0.2)
+
+
+def test_arms_see_the_same_draws() -> None:
+    labels, said = noisy(1, 0.5, 60)
+    arms = {name: [scored("lora-r8", 0, labels, said)] for name in ("a", "b")}
+    found = replicates(arms, "pearson", num_draws=50)
+    assert np.array_equal(found["a"].draws, found["b"].draws)
+    assert len(np.unique(found["a"].draws)) > 40
 
 
 def test_scores_of_other_rows_are_not_paired() -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from kasa.runs.files import write_bytes
 from kasa.verdict.costs import run_cost
-from kasa.verdict.evidence import RUN_COSTS, Evidence
+from kasa.verdict.evidence import RUN_COSTS, Evidence, verdict_facts
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -112,9 +112,10 @@ def _arms(evidence: Evidence) -> pd.DataFrame:
 def _verdicts(evidence: Evidence) -> pd.DataFrame:
     rows = []
     for verdict in evidence.verdicts:
-        row = {name: value for name, value in vars(verdict).items() if name != "run_ids"}
+        row = verdict_facts(verdict)
         row["interval_low"], row["interval_high"] = row.pop("interval")
-        rows.append(row | {"runs": " ".join(verdict.run_ids)})
+        row["mcnemar"] = " ".join(f"{chance:.4g}" for chance in verdict.mcnemar)
+        rows.append(row | {"runs": " ".join(row.pop("run_ids"))})
     return pd.DataFrame(rows, dtype=object)
 
 

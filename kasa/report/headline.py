@@ -8,7 +8,9 @@ from kasa.arms import METHODS
 from kasa.report.labels import arm_labels, metric_words
 from kasa.text import Translator
 from kasa.verdict.compare import Verdict
+from kasa.verdict.costs import machine_seconds, run_cost
 from kasa.verdict.evidence import Evidence
+from kasa.verdict.settle import GROWTH, MOST_SEEDS, settlement
 
 FEW_ROWS = 100
 
@@ -25,7 +27,7 @@ class Headline:
 def headline(evidence: Evidence, text: Translator) -> Headline:
     """Return the verdict on the deciding metric; its first sentence is KaSA against LoRA."""
     labels = arm_labels(evidence.study, text)
-    verdict = main_verdict(evidence)
+    verdict = evidence.main_verdict
     if verdict is not None:
         first = verdict_sentence(verdict, labels, text)
     elif evidence.summaries:
@@ -39,14 +41,10 @@ def headline(evidence: Evidence, text: Translator) -> Headline:
     named = {verdict.b} if verdict else set()
     baselines = ("frozen_head", "zero_shot", "tfidf")
     paying = [_pays(evidence, method, named, labels, text) for method in baselines]
-    sentences = (first, *(sentence for sentence in paying if sentence))
+    settle = settlement_sentence(evidence, text)
+    sentences = tuple(sentence for sentence in (first, settle, *paying) if sentence)
     word = verdict.verdict if verdict else "none"
     return Headline(word, sentences, _cautions(evidence, labels, text))
-
-
-def main_verdict(evidence: Evidence) -> Verdict | None:
-    """Return the verdict the study is about: KaSA against LoRA where both have results."""
-    return evidence.verdicts[0] if evidence.verdicts else None
 
 
 def verdict_sentence(verdict: Verdict, labels: dict[str, str], text: Translator) -> str:
@@ -61,6 +59,27 @@ def verdict_sentence(verdict: Verdict, labels: dict[str, str], text: Translator)
         low=text.points(verdict.interval[0]),
         high=text.points(verdict.interval[1]),
         margin=text.number(100 * verdict.margin, 1),
+    )
+
+
+def settlement_sentence(evidence: Evidence, text: Translator) -> str | None:
+    """Say what would settle the main verdict and what that takes; None where nothing is open."""
+    verdict, study = evidence.main_verdict, evidence.study
+    found = settlement(verdict) if verdict else None
+    if verdict is None or found is None or (found.at_least and found.num_rows is None):
+        return None
+    each = sum(s.total_seconds for s in evidence.summaries if s.arm in {verdict.a, verdict.b})
+    extra = each * ((found.num_seeds or 0) - verdict.num_seeds)
+    known = ("both" if found.num_rows else "seeds") if found.num_seeds else "rows"
+    kind = "one_seed" if found.at_least else known if found.num_seeds or found.num_rows else "none"
+    return text(
+        f"verdict.settle.{kind}",
+        seeds=text.number(found.num_seeds or MOST_SEEDS),
+        seeds_now=text.number(verdict.num_seeds),
+        rows=text.number(found.num_rows or verdict.num_rows * GROWTH[-1]),
+        rows_now=text.number(verdict.num_rows),
+        time=text.seconds(machine_seconds(extra, study)),
+        money=text.money(run_cost(extra, study), study.prices.currency),
     )
 
 

@@ -37,6 +37,7 @@ def method_section(evidence: Evidence, text: Translator) -> Section:
         text("report.method.test_once"),
         text("report.method.seeds", seeds=seeds),
         text("report.method.interval"),
+        *joint_note(evidence, text),
         text("report.method.margin", margin=text.number(100 * protocol.equivalence_margin, 1)),
         *_shared(evidence, text),
         text("report.method.measures"),
@@ -47,6 +48,13 @@ def method_section(evidence: Evidence, text: Translator) -> Section:
     )
     blocks = (Bullets(arms), Paragraph(text("report.method.fair")), Bullets(fair), Bullets(metrics))
     return Section("method", text("report.section.method"), blocks)
+
+
+def joint_note(evidence: Evidence, text: Translator) -> Iterator[str]:
+    """Say how many pairs share their 95 %, where there are several."""
+    others = max((verdict.num_joint for verdict in evidence.verdicts), default=1)
+    if others > 1:
+        yield text("report.method.joint", count=text.number(others))
 
 
 def _split_kind(evidence: Evidence) -> str:
@@ -181,9 +189,5 @@ def limits_section(evidence: Evidence, text: Translator) -> Section:
     items = [text("report.limit.interval"), text("report.limit.test_part", rows=rows)]
     if evidence.indicative:
         items.insert(0, text("report.limit.one_seed"))
-    several = len(evidence.summaries) > 2
-    if several:
-        pairs = sum(verdict.metric == evidence.metric for verdict in evidence.verdicts)
-        items.append(text("report.limit.several", pairs=pairs))
     items += [text(f"report.limit.{name}") for name in ("machine", "model", "data")]
     return Section("limits", text("report.section.limits"), (Bullets(tuple(items)),))

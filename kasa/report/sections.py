@@ -8,7 +8,12 @@ from kasa.report import plots
 from kasa.report.data_section import data_section
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels, metric_words
-from kasa.report.method import conditions_section, limits_section, method_section
+from kasa.report.method import (
+    conditions_section,
+    joint_note,
+    limits_section,
+    method_section,
+)
 from kasa.report.tree import Block, Bullets, Charts, Paragraph, Section, Table
 from kasa.text import Translator
 from kasa.verdict.compare import ArmSummary
@@ -211,8 +216,11 @@ def differences_section(evidence: Evidence, text: Translator) -> Section:
     charts = tuple(plots.differences(evidence, text, metric) for metric in metrics)
     tables = tuple(verdicts_table(evidence, text, metric) for metric in metrics)
     names = tuple(text(f"metrics.{metric}") for metric in metrics)
-    block = Charts(charts, text("report.choose.metric"), names, tables)
-    return Section("differences", title, (block,))
+    blocks: tuple[Block, ...] = (
+        Charts(charts, text("report.choose.metric"), names, tables),
+        *(Paragraph(note, small=True) for note in joint_note(evidence, text)),
+    )
+    return Section("differences", title, blocks)
 
 
 def tradeoff_section(evidence: Evidence, text: Translator) -> Section:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy.special import bdtr
 
 from kasa.checks import check
 from kasa.errors import StudyError
 from kasa.metrics import METRICS, metrics_of
 from kasa.runs.records import FinishedRun
-from kasa.verdict.resample import Floats, observed, resampled, tables
+from kasa.verdict.estimate import Estimate, of_arm, of_difference
+from kasa.verdict.resample import Replicates, replicates
 
 LEVEL = 0.95
 CLASS_TASKS = ("classification", "pair_classification")
@@ -63,11 +65,13 @@ class ArmSummary:
 class Verdict:
     """What the evidence says about arm `a` against arm `b` on one metric.
 
-    `difference` is the mean of a minus that of b over the common seeds; `interval` holds it with
-    probability `level`. `verdict` is equivalent (interval inside ±margin: whatever difference there
-    is does not matter, even if the interval excludes 0), better or worse (interval excludes 0),
-    else cannot_tell. `indicative` marks one seed: the interval then knows the rows' chance but not
-    the training's.
+    `estimate` is the mean of a minus that of b over the common seeds with its uncertainty;
+    `interval` holds the true difference with probability `level`. `verdict` is equivalent (interval
+    inside ±margin: whatever difference there is does not matter, even if the interval excludes 0),
+    better or worse (interval excludes 0), else cannot_tell. `indicative` marks one seed: the
+    interval then knows the rows' chance but not the training's. `mcnemar` is the exact p-value of
+    each common seed for accuracy, empty for other metrics; with one seed, nothing is claimed
+    against it. `num_joint` is how many pairs the interval shares its 95 % with.
     """
 
     a: str
@@ -75,24 +79,51 @@ class Verdict:
     metric: str
     a_value: float
     b_value: float
-    difference: float
+    estimate: Estimate
     interval: tuple[float, float]
     level: float
     margin: float
     verdict: str
-    num_seeds: int
-    num_rows: int
-    indicative: bool
+    mcnemar: tuple[float, ...]
     run_ids: tuple[str, ...]
+    num_joint: int = 1
+
+    @property
+    def difference(self) -> float:
+        """Mean of a minus mean of b."""
+        return self.estimate.value
+
+    @property
+    def num_seeds(self) -> int:
+        """Number of common seeds."""
+        return self.estimate.num_seeds
+
+    @property
+    def num_rows(self) -> int:
+        """Number of test rows."""
+        return self.estimate.num_rows
+
+    @property
+    def indicative(self) -> bool:
+        """Whether there is one seed only."""
+        return self.num_seeds == 1
 
 
 def summarise(runs: Sequence[FinishedRun], task: str = "classification") -> list[ArmSummary]:
     """Return one summary per arm, in the order in which arms first appear; seeds ascending."""
-    return [_summary(_by_seed(runs, arm), task) for arm in dict.fromkeys(run.arm for run in runs)]
+    return [_summary(_by_seed(own), task) for own in runs_by_arm(runs).values()]
 
 
-def _by_seed(runs: Sequence[FinishedRun], arm: str) -> list[FinishedRun]:
-    return sorted((run for run in runs if run.arm == arm), key=lambda run: run.seed)
+def runs_by_arm(runs: Sequence[FinishedRun]) -> dict[str, list[FinishedRun]]:
+    """Return each arm's runs; arms and runs in the order in which they appear."""
+    by_arm: dict[str, list[FinishedRun]] = {}
+    for run in runs:
+        by_arm.setdefault(run.arm, []).append(run)
+    return by_arm
+
+
+def _by_seed(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+    return sorted(runs, key=lambda run: run.seed)
 
 
 def _summary(runs: list[FinishedRun], task: str) -> ArmSummary:
@@ -136,7 +167,7 @@ def compare(
     metric: str,
     margin: float,
     seed: int = 0,
-    num_resamples: int = 2000,
+    num_draws: int = 2000,
 ) -> Verdict:
     """Return the verdict on arm a against arm b over the seeds that both have finished.
 
@@ -144,32 +175,88 @@ def compare(
     Deterministic in `seed`.
     """
     check(condition=metric in METRICS, name="metric", got=metric, wanted=" | ".join(METRICS))
-    a_arm, b_arm = a_runs[0].arm, b_runs[0].arm
-    common = sorted({run.seed for run in a_runs} & {run.seed for run in b_runs})
-    if not common:
-        raise StudyError("no_common_seed", a=a_arm, b=b_arm)
-    pairs = [[run for run in runs if run.seed in common] for runs in (a_runs, b_runs)]
-    both = tables(metric, *(_by_seed(runs, runs[0].arm) for runs in pairs))
-    a_values, b_values = (observed(table) for table in both)
-    difference = float(np.mean(a_values - b_values))
-    draws = resampled(both, seed, num_resamples)
-    interval = _percentiles(draws[0] - draws[1], difference)
+    a, b = a_runs[0].arm, b_runs[0].arm
+    if not common_seeds(a_runs, b_runs):
+        raise StudyError("no_common_seed", a=a, b=b)
+    # An arm against itself is a pair too.
+    by_arm = {"a": a_runs, "b": b_runs}
+    drawn = replicates(by_arm, metric, seed, num_draws)
+    return replace(verdict_on(("a", "b"), by_arm, drawn, margin), a=a, b=b)
+
+
+def compare_all(
+    by_arm: Mapping[str, Sequence[FinishedRun]],
+    pairs: Sequence[tuple[str, str]],
+    metric: str,
+    margin: float,
+) -> list[Verdict]:
+    """Return the verdict on every pair with a seed in common, in their order.
+
+    The first pair is the study's question and has its 95 % to itself; the intervals of the n others
+    hold jointly with 95 % (Bonferroni: each with 1 − 0.05/n), or with many pairs one would look
+    like a difference by chance. Errors as `compare`.
+    """
+    known = [(a, b) for a, b in pairs if common_seeds(by_arm[a], by_arm[b])]
+    drawn = replicates(by_arm, metric) if known else {}
+    others = max(1, len(known) - 1)
+    return [
+        verdict_on(pair, by_arm, drawn, margin, num_joint=others if place else 1)
+        for place, pair in enumerate(known)
+    ]
+
+
+def common_seeds(a_runs: Sequence[FinishedRun], b_runs: Sequence[FinishedRun]) -> list[int]:
+    """Return the seeds that both arms have finished, ascending."""
+    return sorted({run.seed for run in a_runs} & {run.seed for run in b_runs})
+
+
+def verdict_on(
+    pair: tuple[str, str],
+    by_arm: Mapping[str, Sequence[FinishedRun]],
+    drawn: Mapping[str, Replicates],
+    margin: float,
+    num_joint: int = 1,
+) -> Verdict:
+    """Return the verdict on a pair of arms from their replicates."""
+    seeds = common_seeds(*(by_arm[arm] for arm in pair))
+    a, b = (drawn[arm].of(seeds) for arm in pair)
+    runs = [[run for run in _by_seed(by_arm[arm]) if run.seed in seeds] for arm in pair]
+    found = of_difference(a, b)
+    level = 1 - (1 - LEVEL) / num_joint
+    interval = found.interval(level)
+    chances = tuple(map(mcnemar, *runs)) if a.metric == "accuracy" else ()
+    verdict = decide(interval, margin)
+    if len(chances) == 1 and verdict in {"better", "worse"} and chances[0] > 1 - level:
+        verdict = "cannot_tell"
     return Verdict(
-        a=a_arm,
-        b=b_arm,
-        metric=metric,
-        a_value=float(np.mean(a_values)),
-        b_value=float(np.mean(b_values)),
-        difference=difference,
+        a=pair[0],
+        b=pair[1],
+        metric=a.metric,
+        a_value=float(np.mean(a.observed)),
+        b_value=float(np.mean(b.observed)),
+        estimate=found,
         interval=interval,
-        level=LEVEL,
+        level=level,
         margin=margin,
-        verdict=decide(interval, margin),
-        num_seeds=len(common),
-        num_rows=len(both[0].labels),
-        indicative=len(common) == 1,
-        run_ids=tuple(run.id for runs in pairs for run in runs),
+        verdict=verdict,
+        mcnemar=chances,
+        run_ids=tuple(run.id for part in runs for run in part),
+        num_joint=num_joint,
     )
+
+
+def mcnemar(a: FinishedRun, b: FinishedRun) -> float:
+    """Return the exact two-sided p-value of McNemar's test (1947): are a and b right equally often?
+
+    p = min(1, 2·P(X ≤ min(n_a, n_b))) for X ~ Binomial(n_a + n_b, ½), where n_a rows are right in a
+    alone and n_b in b alone.
+    """
+    right = [
+        (frame["predicted"] == frame["label"]).to_numpy()
+        for frame in (run.predictions.sort_values("row") for run in (a, b))
+    ]
+    only_a, only_b = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def decide(interval: tuple[float, float], margin: float) -> str:
@@ -182,19 +269,12 @@ def decide(interval: tuple[float, float], margin: float) -> str:
     return "worse" if high < 0 else "cannot_tell"
 
 
-def metric_interval(
-    runs: Sequence[FinishedRun], metric: str, seed: int = 0, num_resamples: int = 2000
-) -> tuple[float, float]:
-    """Return the 95 % interval of one arm's mean test metric, drawn as in `compare`."""
-    table = tables(metric, _by_seed(runs, runs[0].arm))[0]
-    mean = float(np.mean(observed(table)))
-    return _percentiles(resampled([table], seed, num_resamples)[0], mean)
-
-
-def _percentiles(draws: Floats, mean: float) -> tuple[float, float]:
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(draws, [tail, 100 - tail])
-    return min(float(low), mean), max(float(high), mean)
+def metric_interval(runs: Sequence[FinishedRun], metric: str) -> tuple[float, float]:
+    """Return the 95 % interval of one arm's mean test metric, within what the metric can be."""
+    arm = replicates({"arm": runs}, metric)["arm"]
+    low, high = of_arm(arm).interval(LEVEL)
+    least = 0.0 if METRICS[metric].unit == "fraction" else -1.0
+    return max(least, low), min(1.0, high)
 
 
 def disagreements(
@@ -206,14 +286,15 @@ def disagreements(
     seeds give, a tie going to the higher summed confidence; the mean score, rows in the order of
     how far arms are apart; what the first seed wrote.
     """
-    arms = list(dict.fromkeys(run.arm for run in runs))
-    table = pd.DataFrame({arm: _usual_answer(_by_seed(runs, arm), task) for arm in arms})
+    arms = runs_by_arm(runs)
+    table = pd.DataFrame({arm: _usual_answer(_by_seed(own), task) for arm, own in arms.items()})
     apart = table[table.nunique(axis=1, dropna=True) > 1]
     # Row numbers are a file's own: a test file has numbers that the training file has too.
     facts = rows[rows["part"] == "test"].set_index("row")[["text", "label"]]
     found = facts.join(apart, how="inner").sort_index()
     if task == "regression" and len(found):
-        spread = found[arms].max(axis=1) - found[arms].min(axis=1)
+        scores = found[list(arms)]
+        spread = scores.max(axis=1) - scores.min(axis=1)
         found = found.loc[spread.sort_values(ascending=False, kind="stable").index]
     return found.reset_index(names="row")
 

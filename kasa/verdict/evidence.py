@@ -16,8 +16,16 @@ from kasa.data.personal import mask_personal, masked_labels
 from kasa.data.rows import INPUTS, TARGETS
 from kasa.runs.records import FinishedRun, RunRecord, StudyRecord
 from kasa.study import Study
-from kasa.verdict.compare import ArmSummary, Verdict, compare, disagreements, summarise
+from kasa.verdict.compare import (
+    ArmSummary,
+    Verdict,
+    compare_all,
+    disagreements,
+    runs_by_arm,
+    summarise,
+)
 from kasa.verdict.gates import GateResult, check_gates
+from kasa.verdict.settle import settlement
 
 CLOCK = ("started_at", "finished_at")
 
@@ -97,6 +105,11 @@ class Evidence:
     def indicative(self) -> bool:
         """Whether some arm with results has one seed only."""
         return any(summary.num_seeds == 1 for summary in self.summaries)
+
+    @property
+    def main_verdict(self) -> Verdict | None:
+        """The verdict the study is about: KaSA against LoRA where both have results."""
+        return self.verdicts[0] if self.verdicts else None
 
     def verdict(self, a: str, b: str, metric: str | None = None) -> Verdict | None:
         """Return the verdict on arm a against arm b, if there is one."""
@@ -216,13 +229,10 @@ def pairs(study: Study, arms: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _verdicts(study: Study, runs: list[FinishedRun]) -> Iterator[Verdict]:
-    by_arm: dict[str, list[FinishedRun]] = {}
-    for run in runs:
-        by_arm.setdefault(run.arm, []).append(run)
+    by_arm = runs_by_arm(runs)
+    margin = study.protocol.equivalence_margin
     for metric in study.metrics:
-        for a, b in pairs(study, list(by_arm)):
-            if {run.seed for run in by_arm[a]} & {run.seed for run in by_arm[b]}:
-                yield compare(by_arm[a], by_arm[b], metric, study.protocol.equivalence_margin)
+        yield from compare_all(by_arm, pairs(study, list(by_arm)), metric, margin)
 
 
 def split_conditions(
@@ -273,6 +283,7 @@ def evidence_to_dict(evidence: Evidence) -> dict[str, Any]:
         "arms": [_arm_to_dict(summary) for summary in evidence.summaries],
         "missing_arms": list(evidence.missing_arms),
         "verdicts": [_verdict_to_dict(verdict) for verdict in evidence.verdicts],
+        "settlement": _settlement_to_dict(evidence),
         "gates": [
             {
                 name: getattr(gate, name)
@@ -287,6 +298,12 @@ def evidence_to_dict(evidence: Evidence) -> dict[str, Any]:
             for name, values in evidence.differing.items()
         },
     }
+
+
+def _settlement_to_dict(evidence: Evidence) -> dict[str, Any] | None:
+    main = evidence.main_verdict
+    found = settlement(main) if main else None
+    return vars(found) if found else None
 
 
 RUN_COSTS = (
@@ -327,6 +344,15 @@ def _arm_to_dict(summary: ArmSummary) -> dict[str, Any]:
     return lists
 
 
+def verdict_facts(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict's facts side by side, the estimate's standard error and df among them."""
+    told = ("difference", "num_seeds", "num_rows", "indicative")
+    facts = {name: value for name, value in vars(verdict).items() if name != "estimate"}
+    facts |= {name: getattr(verdict, name) for name in told}
+    found = verdict.estimate
+    return facts | {"standard_error": found.standard_error, "degrees_of_freedom": found.df}
+
+
 def _verdict_to_dict(verdict: Verdict) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(json.dumps(vars(verdict)))
+    facts: dict[str, Any] = json.loads(json.dumps(verdict_facts(verdict)))
     return facts

@@ -1,17 +1,15 @@
-"""Test metrics of an arm's runs, as observed and on resampled seeds and rows.
+"""Test metrics of arms' runs, as observed and on rows drawn anew (bootstrap).
 
-Every seed is judged on the same test rows, so the two are crossed: one draw of rows serves all
-seeds and both arms (Owen 2007, "The pigeonhole bootstrap"). With S > 1 seeds, S - 1 are drawn,
-which makes the bootstrap variance of a mean over few seeds unbiased (McCarthy and Snowden 1985).
-Two pseudo-rows, one that only the first arm gets right and one that only the second does, are added
-before drawing (after Agresti and Min 2005): without them two arms that never differ on two rows
-would have an interval of width zero. Correlations need none: scores are hardly ever equal.
+Every seed and every arm is judged on the same test rows, so one draw of rows serves them all: the
+difference of two arms on the same draws is the paired bootstrap. Seeds are not drawn: three or five
+are too few for it (drawn apart from the rows they make intervals too narrow, crossed with them too
+wide; `benchmarks/verdicts.py`). `kasa.verdict.estimate` adds their share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -37,7 +35,7 @@ class Table:
     metric: str
     labels: NDArray[np.generic]
     predicted: NDArray[np.generic]
-    num_classes: int = 2
+    num_classes: int = 0
     scores: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
 
@@ -89,47 +87,67 @@ def _coded(frames: list[list[pd.DataFrame]]) -> list[Table]:
     def coded(frame: pd.DataFrame, column: str) -> Ints:
         return np.array([codes[str(name)] for name in frame[column]], dtype=np.int64)
 
-    # A pseudo-row that is wrong needs a second class even where the rows hold only one.
-    num_classes = max(2, len(codes))
     labels = coded(first, "label")
     return [
-        Table("macro_f1", labels, np.stack([coded(f, "predicted") for f in runs]), num_classes)
+        Table("macro_f1", labels, np.stack([coded(f, "predicted") for f in runs]), len(codes))
         for runs in frames
     ]
 
 
 def observed(table: Table) -> Floats:
     """Return the metric of every seed, shape (S,)."""
-    num_rows = len(table.labels)
-    if len(table.scores):
-        return np.asarray(table.scores.mean(axis=1), dtype=np.float64)
-    weights = np.ones((1, num_rows))
-    values: Floats = _weighted(table, weights)[0]
+    values: Floats = _weighted(table, np.ones((1, len(table.labels))))[0]
     return values
 
 
-def resampled(group: Sequence[Table], seed: int, num_resamples: int) -> list[Floats]:
-    """Return the resampled mean metric of every arm, shape (R,) each, from the same draws."""
+@dataclass(frozen=True)
+class Replicates:
+    """One arm's metric per seed: as observed, shape (S,), and on R draws of the rows, (R, S)."""
+
+    metric: str
+    seeds: tuple[int, ...]
+    num_rows: int
+    observed: Floats
+    draws: Floats
+
+    def of(self, seeds: Sequence[int]) -> Replicates:
+        """Return these seeds alone."""
+        places = [self.seeds.index(seed) for seed in seeds]
+        return replace(
+            self,
+            seeds=tuple(seeds),
+            observed=self.observed[places],
+            draws=self.draws[:, places],
+        )
+
+
+def replicates(
+    arms: Mapping[str, Sequence[FinishedRun]], metric: str, seed: int = 0, num_draws: int = 2000
+) -> dict[str, Replicates]:
+    """Return every arm's metric on the same draws of the rows that all its runs share.
+
+    Raises `StudyError` where two runs were not tested on the same rows. Deterministic in `seed`.
+    """
+    by_seed = {name: sorted(runs, key=lambda run: run.seed) for name, runs in arms.items()}
+    found = tables(metric, *by_seed.values())
+    draws = _resampled(found, seed, num_draws)
+    return {
+        name: Replicates(
+            metric, tuple(run.seed for run in runs), len(table.labels), observed(table), drawn
+        )
+        for (name, runs), table, drawn in zip(by_seed.items(), found, draws, strict=True)
+    }
+
+
+def _resampled(group: Sequence[Table], seed: int, num_draws: int) -> list[Floats]:
+    """Return the metric of every arm on the same draws of rows, shape (R, S) each."""
     rng = np.random.default_rng(seed)
-    num_seeds, num_rows = group[0].predicted.shape
-    pseudo = 0 if group[0].metric in {"pearson", "spearman"} else 2
-    drawn = max(1, num_seeds - 1)
+    num_rows = len(group[0].labels)
     parts: list[list[Floats]] = []
-    chunk = max(1, min(num_resamples, DRAWS_AT_ONCE // (num_rows + pseudo)))
-    for start in range(0, num_resamples, chunk):
-        size = min(chunk, num_resamples - start)
-        weights = _draw_rows(rng, size, num_rows + pseudo)
-        seeds = rng.integers(num_seeds, size=(size, drawn))
-        classes = group[0].num_classes
-        true = rng.integers(classes, size=size)
-        wrong = (true + rng.integers(1, classes, size=size)) % classes
-        values = []
-        for arm, table in enumerate(group):
-            rows = weights[:, :num_rows].astype(np.float64)
-            extra = (true, wrong, weights[:, -2 + arm], weights[:, -1 - arm]) if pseudo else None
-            per_seed = _weighted(table, rows, extra)
-            values.append(np.take_along_axis(per_seed, seeds, axis=1).mean(axis=1))
-        parts.append(values)
+    chunk = max(1, min(num_draws, DRAWS_AT_ONCE // num_rows))
+    for start in range(0, num_draws, chunk):
+        weights = _draw_rows(rng, min(chunk, num_draws - start), num_rows).astype(np.float64)
+        parts.append([_weighted(table, weights) for table in group])
     return [np.concatenate([part[arm] for part in parts]) for arm in range(len(group))]
 
 
@@ -142,50 +160,28 @@ def _draw_rows(rng: np.random.Generator, num_draws: int, num_rows: int) -> Ints:
     return np.bincount(flat.ravel(), minlength=num_draws * num_rows).reshape(num_draws, num_rows)
 
 
-def _weighted(
-    table: Table, weights: Floats, pseudo: tuple[Ints, Ints, Ints, Ints] | None = None
-) -> Floats:
-    """Return the metric per draw and seed, shape (R, S); a draw weighs each row by its count.
-
-    `pseudo` are the classes and weights of the pseudo-rows: true, wrong, of right, of wrong.
-    """
+def _weighted(table: Table, weights: Floats) -> Floats:
+    """Return the metric per draw and seed, shape (R, S); a draw weighs each row by its count."""
     if len(table.scores):
-        return _means(table, weights, pseudo)
+        means: Floats = weights @ table.scores.T / weights.sum(axis=1, keepdims=True)
+        return means
     if table.metric == "macro_f1":
-        return _macro_f1(table, weights, pseudo)
+        return _macro_f1(table, weights)
     return _correlations(table, weights)
 
 
-def _means(table: Table, weights: Floats, pseudo: tuple[Ints, Ints, Ints, Ints] | None) -> Floats:
-    sums, counts = weights @ table.scores.T, weights.sum(axis=1)
-    if pseudo is not None:
-        sums = sums + pseudo[2][:, None]
-        counts = counts + pseudo[2] + pseudo[3]
-    return np.asarray(sums / counts[:, None], dtype=np.float64)
-
-
-def _macro_f1(
-    table: Table, weights: Floats, pseudo: tuple[Ints, Ints, Ints, Ints] | None
-) -> Floats:
+def _macro_f1(table: Table, weights: Floats) -> Floats:
     """Return the mean F1 over classes; a class's is 2·right ÷ (true + predicted).
 
     Classes that a draw lacks altogether are left out, as in scikit-learn's macro average.
     """
-    draws, eye = np.arange(len(weights)), np.eye(table.num_classes)
+    eye = np.eye(table.num_classes)
     true = weights @ eye[table.labels]
-    if pseudo is not None:
-        true[draws, pseudo[0]] += pseudo[2] + pseudo[3]
     columns = []
     for codes in table.predicted:
         hot = eye[codes]
-        predicted = weights @ hot
+        both = true + weights @ hot
         right = weights @ (hot * (codes == table.labels)[:, None])
-        if pseudo is not None:
-            true_class, wrong_class, right_weight, wrong_weight = pseudo
-            right[draws, true_class] += right_weight
-            predicted[draws, true_class] += right_weight
-            predicted[draws, wrong_class] += wrong_weight
-        both = true + predicted
         f1 = np.divide(2 * right, both, out=np.zeros_like(both), where=both > 0)
         columns.append(f1.sum(axis=1) / (both > 0).sum(axis=1))
     return np.stack(columns, axis=1)
