@@ -12,7 +12,6 @@ import numpy as np
 import psutil
 
 from kasa.arms import Arm
-from kasa.data.card import prepare_study
 from kasa.model.source import ModelSource, resolve_model
 from kasa.runs.job import Job
 from kasa.study import Study, study_from_dict
@@ -32,12 +31,15 @@ def execute(job: Job) -> dict[str, Any]:
     """Measure every arm once, the smallest first, so that each one's memory peak is its own."""
     study = study_from_dict(job.config["study"])
     with stopwatch() as reading:
+        # Imported here: a run finds its rows checked and divided, and has no need of the checks.
+        from kasa.data.card import prepare_study
+
         prepared, _ = prepare_study(study.data, study.protocol)
     study.check_task()
     parts = split_parts(prepared.rows, study.task)
     source = resolve_model(study.model, hub_access=bool(job.config["hub_access"]))
     probe = StudyProbe(job, source, parts, study)
-    probe.light_seconds = reading.seconds  # a run finds its rows checked and divided
+    probe.light_seconds = reading.seconds
     named = zip(study.arm_names(), study.arms, strict=True)
     order = sorted(named, key=lambda pair: WEIGHTS.index(_weight(pair[1])))
     for index, (name, arm) in enumerate(order):
