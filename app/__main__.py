@@ -103,9 +103,8 @@ def serve(root: Path, port: int, browser: bool) -> int:
 
 def run_tests(root: Path, arguments: list[str]) -> int:
     ensure(root, "test")
-    # Three processes keep two cores busy: browsers and workers are waited for. `-n 0` and any other
-    # option of pytest can be given after these.
-    side_by_side = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+    # Files go to two processes; `-n 0` and any other option of pytest can be given after these.
+    side_by_side = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     command = [str(venv_python(root)), "-m", "pytest", *side_by_side, *arguments]
     tests = subprocess.Popen(command, cwd=str(root), env=child_env(), encoding="utf-8")
     try:
