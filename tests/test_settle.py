@@ -91,6 +91,15 @@ def test_seeds_that_differ_wildly_need_seeds() -> None:
     assert 3 < needed.num_seeds <= MOST_SEEDS
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+def test_one_or_two_test_rows_are_no_reason_to_fail(rows: int) -> None:
+    found = verdict(gain=0.0, luck=0.0, seeds=2, rows=rows)
+    assert found.verdict == "cannot_tell"
+    needed = settlement(found)
+    assert needed is not None
+    assert needed.num_rows is None or needed.num_rows > rows
+
+
 def test_two_arms_at_the_margins_edge_are_not_settled_by_anything() -> None:
     """The interval shrinks onto the margin itself: neither better nor within."""
     a, b = example_runs(["kasa-r8"]), example_runs(["lora-r8"])

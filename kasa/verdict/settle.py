@@ -10,6 +10,7 @@ its estimated components scaled χ². The same rule that gave this verdict is ap
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from kasa.verdict.compare import Verdict
-from kasa.verdict.estimate import UNSEEN_ROWS, Estimate, Floats, seed_share
+from kasa.verdict.estimate import Estimate, Floats, seed_share
 
 ENOUGH = 0.8
 MOST_SEEDS = 20
@@ -48,7 +49,7 @@ def settlement(verdict: Verdict) -> Settlement | None:
     def settles(num_seeds: int, num_rows: int) -> bool:
         return chance_to_settle(verdict, num_seeds, num_rows) >= ENOUGH
 
-    more_rows = (round(found.num_rows * factor) for factor in GROWTH)
+    more_rows = (math.ceil(found.num_rows * factor) for factor in GROWTH)
     more_seeds = range(found.num_seeds + 1, MOST_SEEDS + 1) if found.num_seeds > 1 else ()
     return Settlement(
         num_seeds=_first(more_seeds, lambda seeds: settles(seeds, found.num_rows)),
@@ -66,7 +67,7 @@ def chance_to_settle(verdict: Verdict, num_seeds: int, num_rows: int) -> float:
     rng = np.random.default_rng(0)
     rows, between, rest = _expected(verdict.estimate, num_seeds, num_rows)
     seen = rng.normal(verdict.difference, np.sqrt(rows + between - rest), NUM_STUDIES)
-    many, few = num_rows - 1, num_seeds - 1
+    many, few = max(1, num_rows - 1), num_seeds - 1
     rows_seen = rows * rng.chisquare(many, NUM_STUDIES) / many
     between_seen: Floats = np.zeros(NUM_STUDIES)
     if few:
@@ -83,5 +84,4 @@ def _expected(found: Estimate, num_seeds: int, num_rows: int) -> tuple[float, fl
     per_row, per_seed = found.num_rows / num_rows, found.num_seeds / num_seeds
     rest = found.rest_variance * per_row * per_seed
     alone = max(0.0, found.row_variance - found.rest_variance) * per_row
-    rows = alone + rest + UNSEEN_ROWS / (num_rows + 2) ** 2
-    return rows, found.seed_variance * per_seed + rest, rest
+    return alone + rest, found.seed_variance * per_seed + rest, rest
