@@ -34,6 +34,8 @@ import os, runpy, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """
+# Never imported, or one in hundreds of them: whoever imports such a module compiles it then.
+SELDOM = r"[\\/](tests?|testing|pip|setuptools|networkx|phonenumbers|transformers[\\/]models)[\\/]"
 NETWORK_SIGNS = re.compile(
     r"connection broken by|NewConnectionError|ConnectTimeout|ReadTimeout|NameResolutionError"
     r"|ProxyError|Max retries exceeded|Network is unreachable|getaddrinfo failed"
@@ -212,10 +214,11 @@ def install(root: Path, requirements: str, options: list[str]) -> None:
 
 
 def compile_modules(root: Path) -> None:
-    """Compile the packages on every core; what does not compile is none of ours to judge."""
+    """Compile what is often imported, on every core; what does not compile is not ours to judge."""
     say("compiling")
     folders = [*root.glob(".venv/lib/python*/site-packages"), *root.glob(".venv/Lib/site-packages")]
-    command = [str(venv_python(root)), "-m", "compileall", "-qq", "-j", "0", *map(str, folders)]
+    command = [str(venv_python(root)), "-m", "compileall", "-qq", "-j", "0", "-x", SELDOM]
+    command += map(str, folders)
     compiler = subprocess.Popen(
         command, env=child_env(), stdin=subprocess.DEVNULL, encoding="utf-8"
     )

@@ -266,20 +266,27 @@ def test_an_unknown_metric_is_refused() -> None:
 
 
 def simulated(
-    rng: np.random.Generator, name: str, rows: np.ndarray, gain: float
+    rng: np.random.Generator, template: FinishedRun, rows: np.ndarray, gain: float
 ) -> list[FinishedRun]:
     """Return 3 seeds of an arm: a row's difficulty is common, each seed adds its own chance."""
-    right = [rows + gain + rng.normal(0, 0.1) + rng.normal(0, 0.7, len(rows)) > 0 for _ in range(3)]
-    return arm(name, [list(map(bool, seed)) for seed in right])
+    runs = []
+    for seed in range(3):
+        right = rows + gain + rng.normal(0, 0.1) + rng.normal(0, 0.7, len(rows)) > 0
+        answers = pd.DataFrame({"row": range(len(rows)), "label": "yes"})
+        answers["predicted"] = np.where(right, "yes", "no")
+        name = f"{template.arm}-s{seed}"
+        runs.append(replace(template, id=name, seed=seed, predictions=answers))
+    return runs
 
 
 @pytest.mark.parametrize(("gain", "at_least", "at_most"), [(0.0, 0, 6), (0.9, 54, 60)])
 def test_simulated_studies(gain: float, at_least: int, at_most: int) -> None:
     rng = np.random.default_rng(11)
+    kasa, lora = (finished_run(name, 0, ["yes"], ["yes"]) for name in ("kasa-r8", "lora-r8"))
     claims = 0
     for _ in range(60):
         rows = rng.normal(1.5, 2.0, 200)
-        a, b = simulated(rng, "kasa-r8", rows, gain), simulated(rng, "lora-r8", rows, 0.0)
+        a, b = simulated(rng, kasa, rows, gain), simulated(rng, lora, rows, 0.0)
         verdict = compare(a, b, "accuracy", 0.01, num_draws=400).verdict
         claims += verdict in {"better", "worse"}
     assert at_least <= claims <= at_most

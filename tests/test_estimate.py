@@ -253,6 +253,7 @@ def test_validation_between_epochs_is_no_part_of_a_step(
 
     answer = HeadTask.answer
     monkeypatch.setattr(HeadTask, "answer", slow)
+    monkeypatch.setattr(estimate_job, "PROBE_STEPS", 6)
     by_crew = rows.groupby("crew")
     pieces = [by_crew.head(4).assign(part="train"), by_crew.tail(8).assign(part="test")]
     pieces.insert(1, by_crew.nth(slice(4, 12)).assign(part="validation"))
