@@ -59,11 +59,13 @@ def main() -> None:
         from kasa.runs.local import ensure_dispatcher
         from kasa.runs.store import Store
         from kasa.tuning.estimate import extrapolate, probe_key
+        from kasa.tuning.room import settled
 
         store = Store()
         print("| configuration | arm | estimated s | took s | off | estimated MB | took MB | off |")
         print("|---|---|---|---|---|---|---|---|")
-        for name, study in configurations(Path(home)).items():
+        for name, open_study in configurations(Path(home)).items():
+            study = settled(open_study)  # as every estimate and every start do
             probe = store.enqueue("estimate", {"study": study.to_dict()}, probe_key(study))
             while store.run(probe.id).active:
                 ensure_dispatcher(store)
