@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -71,7 +72,12 @@ def show_gates(evidence: Evidence) -> None:
     show_table(gates_table(evidence, text()), "gates_table", badges)
 
 
-def show_chart(shown: Chart, key: str) -> None:
-    """Show a chart below its title and the sentence on how to read it."""
+def show_chart(shown: Chart, key: str, **options: Any) -> object:
+    """Show a chart below its title and the sentence on how to read it; returns its answer."""
     st.markdown(f"**{plain(shown.title)}**  \n{plain(shown.note)}")
-    chart(shown.figure, key, alt=f"{shown.title}. {shown.note}")
+    return chart(shown.figure, key, alt=f"{shown.title}. {shown.note}", **options)
+
+
+def clicked(answer: Any) -> list[str]:
+    """Return the names that the clicked marks of a chart with `on_select` carry."""
+    return [point["customdata"][0] for point in answer.selection.points if point.get("customdata")]

@@ -34,6 +34,7 @@ from scipy.stats import norm
 
 from kasa.runs.records import FinishedRun
 from kasa.verdict.compare import compare, compare_all, decide
+from kasa.verdict.resample import replicates
 from tests.study_runs import finished_run
 
 ARMS = ("kasa-r8", "lora-r8", "frozen_head", "tfidf")
@@ -157,7 +158,7 @@ def family(num_studies: int) -> dict[str, str]:
     for _ in range(num_studies):
         rights = simulated(case, rng)
         arms = {name: runs_of(name, right) for name, right in zip(ARMS, rights, strict=True)}
-        found = compare_all(arms, list(combinations(arms, 2)), "accuracy", MARGIN)
+        found = compare_all(arms, list(combinations(arms, 2)), replicates(arms, "accuracy"), MARGIN)
         claimed = [verdict.verdict in {"better", "worse"} for verdict in found]
         plain = [decide(verdict.estimate.interval(0.95), MARGIN) for verdict in found]
         first += claimed[0]

@@ -1,11 +1,12 @@
 import streamlit as st
 
 from app import state
-from app.components import empty_state, next_step, page_header, plain, refresh, run_progress
+from app.components import empty_state, go_to, next_step, page_header, plain, refresh, run_progress
 from app.evidence import current_evidence
 from app.i18n import t, text
-from app.verdicts import show_chart, show_gates, show_headline, show_table, transposed
-from kasa.report import plots
+from app.verdicts import clicked, show_chart, show_gates, show_headline, show_table, transposed
+from kasa.report import plots, robustness
+from kasa.report.ablation import ablation_chart, ablation_table
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels
 from kasa.report.method import joint_note
@@ -14,8 +15,11 @@ from kasa.report.sections import (
     arms_table,
     examples_note,
     failure_sentences,
+    runs_table,
     verdicts_table,
 )
+from kasa.report.tradeoff import cost_measures, tradeoff
+from kasa.verdict.compare import CLASS_TASKS
 from kasa.verdict.evidence import Evidence
 
 
@@ -49,12 +53,31 @@ def show_arms(evidence: Evidence, metric: str) -> None:
                 st.caption(plain(note))
 
 
+def show_ablation(evidence: Evidence, metric: str) -> None:
+    """Show what each part of KaSA brings, where the study has the parts as methods."""
+    shown = ablation_chart(evidence, text(), metric)
+    if shown is None:
+        return
+    st.subheader(t("report.section.ablation"), anchor=False)
+    left, right = st.columns(2)
+    with left:
+        show_chart(shown, "ablation_chart")
+    with right:
+        show_table(ablation_table(evidence, text(), metric), "ablation_table")
+
+
 def show_tradeoff(evidence: Evidence, metric: str) -> None:
     st.subheader(t("report.section.tradeoff"), anchor=False)
-    costs = [measure.name for measure in plots.cost_measures(evidence)]
+    costs = [measure.name for measure in cost_measures(evidence)]
     names = {cost: t(f"metrics.{cost}") for cost in costs}
     cost = choose(t("report.choose.cost"), costs, names, "tradeoff_cost")
-    show_chart(plots.tradeoff(evidence, text(), metric, cost), "tradeoff_chart")
+    shown = tradeoff(evidence, text(), metric, cost)
+    answer = show_chart(shown, "tradeoff_chart", on_select="rerun", selection_mode="points")
+    arms = clicked(answer)
+    if arms:
+        show_table(runs_table(evidence, text(), arms), "chosen_runs")
+    else:
+        st.caption(t("results.click_a_mark"))
 
 
 def show_confusion(evidence: Evidence) -> None:
@@ -77,6 +100,37 @@ def show_examples(evidence: Evidence) -> None:
     st.dataframe(shown, hide_index=True, key="examples_table", height=height)
 
 
+def show_robustness(evidence: Evidence) -> None:
+    """Show what the result depends on: learning rate, class, and how far confidence holds."""
+    rates = robustness.rates_chart(evidence, text())
+    classes = robustness.classes_chart(evidence, text())
+    sure = robustness.calibration_chart(evidence, text())
+    if rates is None and classes is None:
+        return
+    st.subheader(t("report.section.robustness"), anchor=False)
+    left, right = st.columns(2)
+    with left:
+        if rates is not None:
+            show_chart(rates, "rates_chart")
+        if sure is not None:
+            show_chart(sure, "calibration_chart")
+            st.caption(plain(t("report.calibration_note")))
+    with right:
+        if classes is not None:
+            show_chart(classes, "classes_chart")
+
+
+def show_never_right(evidence: Evidence) -> None:
+    """Show the rows that may be labelled wrongly, and the way back to the data."""
+    st.subheader(t("report.section.never_right"), anchor=False)
+    st.markdown(plain(robustness.never_right_note(evidence, text())))
+    table = robustness.never_right_table(evidence, text())
+    if table is not None:
+        show_table(table, "never_right_table")
+        if st.button(t("results.to_data"), key="to_data", icon=":material/table_view:"):
+            go_to("pages/data.py")
+
+
 def show_failures(evidence: Evidence) -> None:
     reasons = list(failure_sentences(evidence, text()))
     if reasons:
@@ -95,14 +149,18 @@ def show_results(evidence: Evidence) -> None:
     names = {name: t(f"metrics.{name}") for name in metrics}
     metric = choose(t("report.choose.metric"), metrics, names, "metric")
     show_arms(evidence, metric)
+    show_ablation(evidence, metric)
     left, right = st.columns(2)
     with left:
         show_tradeoff(evidence, metric)
     if any(summary.confusion for summary in evidence.summaries):
         with right:
             show_confusion(evidence)
+    show_robustness(evidence)
     if len(evidence.summaries) > 1:
         show_examples(evidence)
+    if evidence.study.task in CLASS_TASKS:
+        show_never_right(evidence)
     losses = plots.loss_curves(evidence, text())
     if losses:
         with st.expander(t("report.section.training")):

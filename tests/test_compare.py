@@ -21,7 +21,7 @@ from kasa.verdict.compare import (
     metric_interval,
     summarise,
 )
-from kasa.verdict.resample import observed, tables
+from kasa.verdict.resample import observed, replicates, tables
 from tests.study_runs import example_runs, finished_run
 
 YES_NO = ["yes", "no"]
@@ -234,7 +234,7 @@ def test_many_pairs_share_their_certainty() -> None:
     by_arm = {name: [run for run in runs if run.arm == name] for name in {r.arm for r in runs}}
     pairs = [("kasa-r8", "lora-r8"), ("lora-r8", "tfidf"), ("kasa-r8", "tfidf")]
     pairs += [(name, "frozen_head") for name in ("kasa-r8", "lora-r8", "tfidf")]
-    found = compare_all(by_arm, pairs, "accuracy", 0.01)
+    found = compare_all(by_arm, pairs, replicates(by_arm, "accuracy"), 0.01)
     assert [(verdict.a, verdict.b) for verdict in found] == pairs
     assert [verdict.num_joint for verdict in found] == [1, 5, 5, 5, 5, 5]
     assert [verdict.level for verdict in found] == pytest.approx([0.95, *[0.99] * 5])
@@ -246,7 +246,8 @@ def test_many_pairs_share_their_certainty() -> None:
 
 def test_pairs_without_a_common_seed_are_left_out() -> None:
     by_arm = {"kasa-r8": example_runs(["kasa-r8"], [0]), "tfidf": example_runs(["tfidf"], [1])}
-    assert compare_all(by_arm, [("kasa-r8", "tfidf")], "accuracy", 0.01) == []
+    drawn = replicates(by_arm, "accuracy")
+    assert compare_all(by_arm, [("kasa-r8", "tfidf")], drawn, 0.01) == []
 
 
 def test_no_common_seed_is_refused() -> None:

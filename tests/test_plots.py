@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from kasa.arms import METHODS
+from kasa.arms import METHODS, Arm
 from kasa.report import plots
+from kasa.report import tradeoff as tradeoff_charts
 from kasa.report.palette import METHOD_COLORS, OTHER_METHODS, arm_colors, method_symbol
+from kasa.report.tradeoff import NAMED_ARMS, cost_measures, tradeoff
 from kasa.study import Prices
 from kasa.text import Translator, translator
-from kasa.verdict.compare import MetricSummary
 from kasa.verdict.evidence import Evidence
 from kasa.verdict.measures import COSTS
 from tests.study_runs import example_evidence, example_runs, example_study, finished_run
@@ -23,7 +24,7 @@ EN = translator("en")
 def all_charts(text: Translator, evidence: Evidence = EVIDENCE) -> list[plots.Chart]:
     charts = [plots.metric_dots(evidence, text, metric) for metric in evidence.study.metrics]
     charts += [plots.differences(evidence, text, metric) for metric in evidence.study.metrics]
-    charts += [plots.tradeoff(evidence, text, "accuracy", cost) for cost in COSTS]
+    charts += [tradeoff(evidence, text, "accuracy", cost) for cost in COSTS]
     charts += [plots.confusion(evidence, text, arm.arm) for arm in evidence.summaries]
     losses = plots.loss_curves(evidence, text)
     return [*charts, losses] if losses else charts
@@ -48,28 +49,65 @@ def test_dots_are_the_seeds_and_the_bar_their_mean() -> None:
 
 def test_an_arm_has_the_same_colour_everywhere() -> None:
     dots = plots.metric_dots(EVIDENCE, EN, "accuracy").figure.data[-2]
-    point = plots.tradeoff(EVIDENCE, EN, "accuracy", "money").figure.data[1]
+    point = tradeoff(EVIDENCE, EN, "accuracy", "money").figure.data[1]
     curve = plots.loss_curves(EVIDENCE, EN).figure.data[0]
     colors = {dots.marker.color, point.marker.color, curve.line.color}
     assert colors == {METHOD_COLORS["kasa"]}
 
 
 def test_tradeoff_draws_the_front_and_shows_memory_in_mb() -> None:
-    figure = plots.tradeoff(EVIDENCE, EN, "accuracy", "peak_memory_bytes").figure
+    figure = tradeoff(EVIDENCE, EN, "accuracy", "peak_memory_bytes").figure
     front, kasa = figure.data[:2]
-    assert list(front.x) == [
-        300,
-        910,
-    ]  # TF-IDF is smallest, LoRA best; KaSA and the frozen base are beaten
+    # TF-IDF is smallest, LoRA best; KaSA and the frozen base are beaten.
+    assert list(front.x) == [300, 910]
     assert list(kasa.x) == [910]
     assert "910 MB" in kasa.hovertext
+
+
+def test_tradeoff_whiskers_are_the_interval_and_the_runs() -> None:
+    mark = tradeoff(EVIDENCE, EN, "accuracy", "train_seconds").figure.data[2]
+    (arm,) = mark.customdata[0]
+    low, high = EVIDENCE.intervals["accuracy"][arm]
+    assert mark.y[0] - mark.error_y.arrayminus[0] == pytest.approx(low)
+    assert mark.y[0] + mark.error_y.array[0] == pytest.approx(high)
+    seconds = [run.train_seconds for run in EVIDENCE.finished if run.arm == arm]
+    assert mark.x[0] - mark.error_x.arrayminus[0] == pytest.approx(min(seconds))
+    assert mark.x[0] + mark.error_x.array[0] == pytest.approx(max(seconds))
+
+
+def test_tradeoff_draws_requirements_and_marks_baselines() -> None:
+    figure = tradeoff(EVIDENCE, EN, "accuracy", "peak_memory_bytes").figure
+    lines = {(line.x0, line.x1, line.y0, line.y1) for line in figure.layout.shapes}
+    assert lines == {(2000.0, 2000.0, 0, 1), (0, 1, 0.85, 0.85)}  # 2 GB and 85 %
+    assert figure.layout.xaxis.range[1] > 2000
+    marks = {trace.customdata[0][0]: trace.marker.symbol for trace in figure.data[1:]}
+    assert marks["kasa-r8"] == "diamond"
+    assert marks["tfidf"] == "x-open"
+    # Another metric than the deciding one has no requirement.
+    other = tradeoff(EVIDENCE, EN, "macro_f1", "num_trainable_params").figure
+    assert not other.layout.shapes
+
+
+def test_tradeoff_of_sixty_arms_names_only_the_front() -> None:
+    arms = tuple(Arm("lora", rank=rank) for rank in range(1, 61))
+    study = example_study(arms=arms)
+    runs = [
+        replace(run, arm=f"lora-r{rank}", id=f"lora-r{rank}", train_seconds=100.0 + rank)
+        for rank in range(1, 61)
+        for run in example_runs(["lora-r8"], [0], num_rows=30)
+    ]
+    figure = tradeoff(example_evidence(runs, study), EN, "accuracy", "train_seconds").figure
+    named = [trace.name for trace in figure.data[1:] if trace.showlegend]
+    assert len(figure.data) == 61
+    assert named == ["LoRA (r=1)"]
+    assert len(named) < NAMED_ARMS
 
 
 @pytest.mark.parametrize(
     ("values", "kind"), [([1, 2, 3], None), ([0, 5000], None), ([0.3, 40], "log"), ([5, 5], None)]
 )
 def test_cost_axis(values: list[float], kind: str | None) -> None:
-    axis = plots._cost_axis(values, EN)
+    axis = tradeoff_charts._cost_axis(values, EN)
     assert axis.get("type") == kind
     low, high = axis["range"]
     if kind:
@@ -107,8 +145,8 @@ def test_no_curves_no_chart() -> None:
 
 def test_money_is_offered_only_with_a_price() -> None:
     free = example_evidence(study=example_study(prices=Prices("JPY", 0)))
-    assert "money" in [cost.name for cost in plots.cost_measures(EVIDENCE)]
-    assert "money" not in [cost.name for cost in plots.cost_measures(free)]
+    assert "money" in [cost.name for cost in cost_measures(EVIDENCE)]
+    assert "money" not in [cost.name for cost in cost_measures(free)]
 
 
 def test_markup_in_labels_is_disarmed() -> None:
@@ -137,14 +175,9 @@ def test_every_method_is_told_apart_by_colour_or_marker() -> None:
 
 
 def test_a_correlation_stands_on_an_axis_of_numbers_and_a_share_on_one_of_per_cent() -> None:
-    def summary(metric: str, values: tuple[float, ...]) -> Evidence:
-        found = MetricSummary(values, sum(values) / len(values), min(values), max(values))
-        arms = tuple(replace(arm, metrics={metric: found}) for arm in EVIDENCE.summaries)
-        return replace(EVIDENCE, summaries=arms)
-
-    score = plots._share_axis(summary("pearson", (-0.9, 0.2)), "pearson")
+    score = plots.share_axis([-0.9, 0.2], "pearson")
     assert score["tickformat"] == ".2f"
     assert score["range"][0] == pytest.approx(-1.01)
-    share = plots._share_axis(summary("chrf", (0.0, 0.2)), "chrf")
+    share = plots.share_axis([0.0, 0.2], "chrf")
     assert share["tickformat"] == ".0%"
     assert share["range"][0] == -0.01

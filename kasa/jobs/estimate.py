@@ -14,6 +14,7 @@ import psutil
 from kasa.arms import Arm
 from kasa.model.source import ModelSource, resolve_model
 from kasa.runs.job import Job
+from kasa.runs.process import age
 from kasa.study import Study, study_from_dict
 from kasa.tuning.baselines import run_majority, run_tfidf
 from kasa.tuning.measure import choose_precision, peak_memory_bytes, precision_file, stopwatch
@@ -72,7 +73,7 @@ class StudyProbe:
         """Measure one arm and keep its figures under its name."""
         if arm.method in LIGHT_METHODS:
             # What this process has spent so far, the other light methods apart, a run spends too.
-            spent = _seconds_since_start() - self.light_seconds
+            spent = age(psutil.Process()) - self.light_seconds
             with stopwatch() as watch:
                 run_tfidf(self.parts) if arm.method == "tfidf" else run_majority(self.parts)
             figures = {"run_seconds": spent + watch.seconds}
@@ -89,7 +90,7 @@ class StudyProbe:
         from kasa.tuning.train import quiet_transformers
 
         # Everything a run pays before its own work: interpreter, libraries, model resolution.
-        startup = _seconds_since_start() - self.light_seconds
+        startup = age(psutil.Process()) - self.light_seconds
         quiet_transformers()
         with stopwatch() as watch:
             self.task = task_for(self.source, self.parts, self.study.protocol)
@@ -182,7 +183,3 @@ def tokens_per_step(task: Any) -> float:
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     sizes = [task.collate([task.train[i] for i in rows])["input_ids"].numel() for rows in batches]
     return sum(sizes) / len(sizes)
-
-
-def _seconds_since_start() -> float:
-    return time.time() - psutil.Process().create_time()

@@ -6,22 +6,19 @@ that people wrote (labels, arm settings) pass `plain`, since plotly reads markup
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
-from kasa.report.labels import arm_labels, format_measure, metric_words, plain
-from kasa.report.palette import apply_theme, arm_colors, method_symbol
+from kasa.report.labels import arm_labels, format_measure, plain
+from kasa.report.palette import apply_theme, arm_colors
 from kasa.runs.records import FinishedRun
 from kasa.text import Translator
 from kasa.verdict.evidence import Evidence
-from kasa.verdict.measures import COSTS, METRIC_MEASURES, Measure, pareto_front
+from kasa.verdict.measures import METRIC_MEASURES
 
-MB = 1e6
-LOG_RATIO = 20
 COUNTED_CLASSES = 12
 
 
@@ -35,19 +32,19 @@ class Chart:
     figure: go.Figure
 
 
-def _names(evidence: Evidence, text: Translator) -> dict[str, str]:
+def arm_names(evidence: Evidence, text: Translator) -> dict[str, str]:
     labels = arm_labels(evidence.study, text, short=True)
     return {arm: plain(label, 40) for arm, label in labels.items()}
 
 
-def _colors(evidence: Evidence) -> dict[str, str]:
+def colors_of(evidence: Evidence) -> dict[str, str]:
     methods = [arm.method for arm in evidence.study.arms]
     return arm_colors(evidence.study.arm_names(), methods)
 
 
 def metric_dots(evidence: Evidence, text: Translator, metric: str) -> Chart:
     """Return a metric per arm: a dot per seed and a bar at their mean."""
-    names, colors = _names(evidence, text), _colors(evidence)
+    names, colors = arm_names(evidence, text), colors_of(evidence)
     measure, figure = METRIC_MEASURES[metric], go.Figure()
     ticks = []
     for place, arm in enumerate(reversed(evidence.summaries)):
@@ -75,99 +72,24 @@ def metric_dots(evidence: Evidence, text: Translator, metric: str) -> Chart:
         )
     apply_theme(figure, height=110 + 62 * len(evidence.summaries))
     figure.update_layout(showlegend=False, margin={"l": 8, "r": 16, "t": 12, "b": 8})
-    figure.update_xaxes(title=text(f"metrics.{metric}"), **_share_axis(evidence, metric))
+    seen = [value for arm in evidence.summaries for value in arm.metrics[metric].values]
+    figure.update_xaxes(title=text(f"metrics.{metric}"), **share_axis(seen, metric))
     figure.update_yaxes(tickvals=list(range(len(ticks))), ticktext=ticks, showgrid=False)
     title = text("report.chart.dots.title", metric=text(f"metrics.{metric}"))
     return Chart(f"dots-{metric}", title, text("report.chart.dots.note"), figure)
 
 
-def tradeoff(evidence: Evidence, text: Translator, metric: str, cost: str) -> Chart:
-    """Return the metric's mean against a cost, whiskers over seeds, the Pareto front as a line."""
-    names, colors = _names(evidence, text), _colors(evidence)
-    measure, currency = COSTS[cost], evidence.study.prices.currency
-    points = {
-        arm.arm: (measure.value(arm, evidence.study), arm.metrics[metric].mean)
-        for arm in evidence.summaries
-    }
-    scale = MB if measure.unit == "bytes" else 1.0
-    figure = go.Figure()
-    front = pareto_front(points, (measure.direction, METRIC_MEASURES[metric].direction))
-    figure.add_scatter(
-        x=[points[arm][0] / scale for arm in front],
-        y=[points[arm][1] for arm in front],
-        mode="lines",
-        line={"color": "#9AA5B1", "dash": "dot", "width": 2},
-        showlegend=False,
-        hoverinfo="skip",
-    )
-    for arm in evidence.summaries:
-        x, y = points[arm.arm]
-        value = format_measure(x, measure, text, currency)
-        seeds = arm.metrics[metric]
-        figure.add_scatter(
-            x=[x / scale],
-            y=[y],
-            mode="markers",
-            marker={"color": colors[arm.arm], "symbol": method_symbol(arm.method), "size": 14},
-            error_y={
-                "array": [seeds.max - y],
-                "arrayminus": [y - seeds.min],
-                "thickness": 1.5,
-                "visible": arm.num_seeds > 1,
-            },
-            name=names[arm.arm],
-            hovertext=f"{names[arm.arm]}<br>"
-            f"{text(f'metrics.{metric}')}: {metric_words(metric, y, text)}<br>"
-            f"{text(f'metrics.{cost}')}: {value}",
-            hoverinfo="text",
-        )
-    apply_theme(figure, height=400)
-    figure.update_layout(margin={"l": 8, "r": 16, "t": 64, "b": 8})
-    title = text(f"metrics.axis.{cost}", currency=currency)
-    axis = _cost_axis([x / scale for x, _ in points.values()], text)
-    figure.update_xaxes(title=title, **axis)
-    figure.update_yaxes(title=text(f"metrics.{metric}"), **_share_axis(evidence, metric))
-    words = {"metric": text(f"metrics.{metric}"), "cost": text(f"metrics.word.{cost}")}
-    return Chart(
-        f"tradeoff-{metric}-{cost}",
-        text("report.chart.tradeoff.title", **words),
-        text("report.chart.tradeoff.note"),
-        figure,
-    )
-
-
-def _share_axis(evidence: Evidence, metric: str) -> dict[str, Any]:
-    """Return an axis over every seed's value with room at both ends, never beyond what there is."""
+def share_axis(values: Sequence[float], metric: str) -> dict[str, Any]:
+    """Return an axis over these values with room at both ends, never beyond what there is."""
     share = METRIC_MEASURES[metric].unit == "fraction"
-    values = [value for arm in evidence.summaries for value in arm.metrics[metric].values]
     room = max(0.02, 0.12 * (max(values) - min(values)))
     ends = [max(-0.01 if share else -1.01, min(values) - room), min(1.01, max(values) + room)]
     return {"range": ends, "tickformat": ".0%" if share else ".2f", "nticks": 6}
 
 
-def _cost_axis(values: Sequence[float], text: Translator) -> dict[str, Any]:
-    """Return a logarithmic axis where the costs differ much, else one from zero."""
-    low, high = min(values), max(values)
-    if low <= 0 or high / low <= LOG_RATIO:
-        top = high or 1.0
-        return {"range": [-0.04 * top, 1.12 * top], "nticks": 6}
-    start, end = math.log10(low), math.log10(high)
-    room = 0.08 * (end - start)
-    # 1, 2, 5, 10 … over up to two decades, powers of ten beyond that.
-    digits = (1, 2, 5) if end - start < 2 else (1,)
-    decades = range(math.floor(start), math.ceil(end) + 1)
-    ticks = [digit * 10.0**decade for decade in decades for digit in digits]
-    return {
-        "type": "log",
-        "range": [start - room, end + room],
-        "tickvals": ticks,
-        "ticktext": [text.number(tick, max(0, -math.floor(math.log10(tick)))) for tick in ticks],
-    }
-
-
 def differences(evidence: Evidence, text: Translator, metric: str) -> Chart:
     """Return every pair's difference in points with its 95 % interval and the margin as a band."""
-    names, colors, figure = _names(evidence, text), _colors(evidence), go.Figure()
+    names, colors, figure = arm_names(evidence, text), colors_of(evidence), go.Figure()
     verdicts = [verdict for verdict in evidence.verdicts if verdict.metric == metric][::-1]
     margin = 100 * evidence.study.protocol.equivalence_margin
     band = {"fillcolor": "#CBD2D9", "opacity": 0.5, "line_width": 0, "layer": "below"}
@@ -261,7 +183,7 @@ def confusion(evidence: Evidence, text: Translator, arm: str) -> Chart:
 
 def loss_curves(evidence: Evidence, text: Translator) -> Chart | None:
     """Return the training loss of every run's chosen setting; None where no run has a curve."""
-    names, colors, figure = _names(evidence, text), _colors(evidence), go.Figure()
+    names, colors, figure = arm_names(evidence, text), colors_of(evidence), go.Figure()
     shown: set[str] = set()
     for run in evidence.finished:
         curve = chosen_curve(run)
@@ -300,9 +222,3 @@ def chosen_curve(run: FinishedRun) -> list[dict[str, Any]]:
         if all(trial.get(name) == value for name, value in run.selected.items()):
             return list(trial.get("curve") or [])
     return []
-
-
-def cost_measures(evidence: Evidence) -> list[Measure]:
-    """Return the costs worth a choice: money only where a machine hour has a price."""
-    priced = evidence.study.prices.machine_per_hour > 0
-    return [measure for measure in COSTS.values() if priced or measure.unit != "money"]

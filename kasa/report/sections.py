@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from kasa.report import plots
+from kasa.report.ablation import ablation_section
 from kasa.report.data_section import data_section
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels, metric_words
@@ -14,6 +15,12 @@ from kasa.report.method import (
     limits_section,
     method_section,
 )
+from kasa.report.robustness import (
+    classes_section,
+    never_right_section,
+    robustness_section,
+)
+from kasa.report.tradeoff import cost_measures, tradeoff
 from kasa.report.tree import Block, Bullets, Charts, Paragraph, Section, Table
 from kasa.text import Translator
 from kasa.verdict.compare import ArmSummary
@@ -31,10 +38,14 @@ def report_sections(evidence: Evidence, text: Translator) -> tuple[Section, ...]
         gates_section,
         arms_section,
         differences_section,
+        ablation_section,
         tradeoff_section,
         training_section,
+        classes_section,
         confusion_section,
         examples_section,
+        never_right_section,
+        robustness_section,
         data_section,
         method_section,
         conditions_section,
@@ -228,8 +239,8 @@ def tradeoff_section(evidence: Evidence, text: Translator) -> Section:
     title = text("report.section.tradeoff")
     if not evidence.summaries:
         return Section("tradeoff", title, ())
-    costs = [measure.name for measure in plots.cost_measures(evidence)]
-    charts = tuple(plots.tradeoff(evidence, text, evidence.metric, cost) for cost in costs)
+    costs = [measure.name for measure in cost_measures(evidence)]
+    charts = tuple(tradeoff(evidence, text, evidence.metric, cost) for cost in costs)
     names = tuple(text(f"metrics.{cost}") for cost in costs)
     return Section("tradeoff", title, (Charts(charts, text("report.choose.cost"), names),))
 
@@ -298,8 +309,8 @@ def examples_note(evidence: Evidence, text: Translator) -> str:
     )
 
 
-def runs_section(evidence: Evidence, text: Translator) -> Section:
-    """Return every run with its id, status and numbers, and why the failed ones failed."""
+def runs_table(evidence: Evidence, text: Translator, arms: Collection[str] = ()) -> Table:
+    """Return the runs of these arms, or of all, with their id, status and numbers."""
     labels = arm_labels(evidence.study, text)
     measured = {run.id: run for run in evidence.finished}
     names = ("run_id", "arm", "seed", "run_status", evidence.metric, "train_seconds", "selected")
@@ -313,6 +324,8 @@ def runs_section(evidence: Evidence, text: Translator) -> Section:
     )
     rows = []
     for run in evidence.runs:
+        if arms and run.arm not in arms:
+            continue
         done = measured.get(run.id)
         numbers = ("–", "–", "–")
         if done:
@@ -321,11 +334,17 @@ def runs_section(evidence: Evidence, text: Translator) -> Section:
             numbers = (value, text.seconds(done.train_seconds), chosen or "–")
         status = text(f"report.status.{run.status}")
         rows.append((run.id, labels[str(run.arm)], str(run.seed), status, *numbers))
-    blocks: list[Block] = [Table(header, tuple(rows), numeric=(2, 4, 5))]
+    return Table(header, tuple(rows), numeric=(2, 4, 5))
+
+
+def runs_section(evidence: Evidence, text: Translator) -> Section:
+    """Return every run, and why the failed ones failed."""
+    blocks: list[Block] = [runs_table(evidence, text)]
     reasons = tuple(failure_sentences(evidence, text))
     if reasons:
         blocks.append(Bullets(reasons))
-    return Section("runs", text("report.section.runs"), tuple(blocks) if rows else ())
+    title = text("report.section.runs")
+    return Section("runs", title, tuple(blocks) if evidence.runs else ())
 
 
 def failure_sentences(evidence: Evidence, text: Translator) -> Iterator[str]:

@@ -108,6 +108,20 @@ class Verdict:
         """Whether there is one seed only."""
         return self.num_seeds == 1
 
+    def mirrored(self) -> Verdict:
+        """Return the same evidence as the verdict on b against a."""
+        low, high = self.interval
+        return replace(
+            self,
+            a=self.b,
+            b=self.a,
+            a_value=self.b_value,
+            b_value=self.a_value,
+            estimate=replace(self.estimate, value=-self.difference),
+            interval=(-high, -low),
+            verdict={"better": "worse", "worse": "better"}.get(self.verdict, self.verdict),
+        )
+
 
 def summarise(runs: Sequence[FinishedRun], task: str = "classification") -> list[ArmSummary]:
     """Return one summary per arm, in the order in which arms first appear; seeds ascending."""
@@ -187,17 +201,16 @@ def compare(
 def compare_all(
     by_arm: Mapping[str, Sequence[FinishedRun]],
     pairs: Sequence[tuple[str, str]],
-    metric: str,
+    drawn: Mapping[str, Replicates],
     margin: float,
 ) -> list[Verdict]:
-    """Return the verdict on every pair with a seed in common, in their order.
+    """Return the verdict on every pair with a seed in common, in their order, from its replicates.
 
     The first pair is the study's question and has its 95 % to itself; the intervals of the n others
     hold jointly with 95 % (Bonferroni: each with 1 − 0.05/n), or with many pairs one would look
-    like a difference by chance. Errors as `compare`.
+    like a difference by chance.
     """
     known = [(a, b) for a, b in pairs if common_seeds(by_arm[a], by_arm[b])]
-    drawn = replicates(by_arm, metric) if known else {}
     others = max(1, len(known) - 1)
     return [
         verdict_on(pair, by_arm, drawn, margin, num_joint=others if place else 1)
@@ -256,7 +269,8 @@ def mcnemar(a: FinishedRun, b: FinishedRun) -> float:
         for frame in (run.predictions.sort_values("row") for run in (a, b))
     ]
     only_a, only_b = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
-    return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
+    # Rounded, because half of a symmetric sum may miss ½ by the last digit.
+    return min(1.0, round(2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)), 12))
 
 
 def decide(interval: tuple[float, float], margin: float) -> str:
@@ -271,9 +285,13 @@ def decide(interval: tuple[float, float], margin: float) -> str:
 
 def metric_interval(runs: Sequence[FinishedRun], metric: str) -> tuple[float, float]:
     """Return the 95 % interval of one arm's mean test metric, within what the metric can be."""
-    arm = replicates({"arm": runs}, metric)["arm"]
+    return arm_interval(replicates({"arm": runs}, metric)["arm"])
+
+
+def arm_interval(arm: Replicates) -> tuple[float, float]:
+    """Return `metric_interval` of an arm's replicates."""
     low, high = of_arm(arm).interval(LEVEL)
-    least = 0.0 if METRICS[metric].unit == "fraction" else -1.0
+    least = 0.0 if METRICS[arm.metric].unit == "fraction" else -1.0
     return max(least, low), min(1.0, high)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Protocol
@@ -17,14 +17,18 @@ from kasa.data.rows import INPUTS, TARGETS
 from kasa.runs.records import FinishedRun, RunRecord, StudyRecord
 from kasa.study import Study
 from kasa.verdict.compare import (
+    CLASS_TASKS,
     ArmSummary,
     Verdict,
+    arm_interval,
     compare_all,
     disagreements,
     runs_by_arm,
     summarise,
 )
 from kasa.verdict.gates import GateResult, check_gates
+from kasa.verdict.resample import Replicates, replicates
+from kasa.verdict.robustness import Share, never_right, shares_right
 from kasa.verdict.settle import settlement
 
 CLOCK = ("started_at", "finished_at")
@@ -60,8 +64,10 @@ class Evidence:
 
     `verdicts` holds every pair of arms with a seed in common, for the study's gate metric first and
     then the other: KaSA against LoRA, tuned arms against the frozen base, all against TF-IDF, then
-    the rest. `conditions` are the ones all runs share, by dotted name; `differing` maps the others
-    to value -> run ids.
+    the rest. `classes` says how much of every class each arm finds and `never_right` which test
+    rows no run answers; both are empty where answers are no classes. `intervals` are the 95 %
+    intervals of the arms' means, by metric and arm. `conditions` are the ones all
+    runs share, by dotted name; `differing` maps the others to value -> run ids.
     """
 
     record: StudyRecord
@@ -70,8 +76,11 @@ class Evidence:
     summaries: tuple[ArmSummary, ...]
     verdicts: tuple[Verdict, ...]
     gates: tuple[GateResult, ...]
+    intervals: dict[str, dict[str, tuple[float, float]]]
     card: DatasetCard
     disagreements: pd.DataFrame
+    classes: dict[str, dict[str, Share]]
+    never_right: pd.DataFrame
     conditions: dict[str, Any]
     differing: dict[str, dict[str, tuple[str, ...]]]
 
@@ -147,15 +156,23 @@ def build_evidence(
     ordered = sorted(finished, key=lambda run: (order[run.arm], run.seed))
     summaries = summarise(ordered, task)
     common, differing = split_conditions(ordered)
+    by_arm = runs_by_arm(ordered)
+    drawn = {metric: replicates(by_arm, metric) for metric in record.study.metrics if by_arm}
     return Evidence(
         record=record,
         runs=tuple(runs),
         finished=tuple(ordered),
         summaries=tuple(summaries),
-        verdicts=tuple(_verdicts(record.study, ordered)),
+        verdicts=tuple(_verdicts(record.study, by_arm, drawn)),
         gates=tuple(check_gates(record.study, summaries, ordered)),
+        intervals={
+            metric: {arm: arm_interval(found) for arm, found in arms.items()}
+            for metric, arms in drawn.items()
+        },
         card=card,
         disagreements=disagreements(ordered, rows, task),
+        classes=_classes(by_arm, task),
+        never_right=never_right(by_arm if task in CLASS_TASKS else {}, rows),
         conditions=common,
         differing=differing,
     )
@@ -228,11 +245,23 @@ def pairs(study: Study, arms: Sequence[str]) -> list[tuple[str, str]]:
     return sorted(combinations(ranked, 2), key=interest)
 
 
-def _verdicts(study: Study, runs: list[FinishedRun]) -> Iterator[Verdict]:
-    by_arm = runs_by_arm(runs)
+def _classes(by_arm: Mapping[str, list[FinishedRun]], task: str) -> dict[str, dict[str, Share]]:
+    if task not in CLASS_TASKS:
+        return {}
+    return {
+        arm: shares_right(own, own[0].predictions.set_index("row")["label"])
+        for arm, own in by_arm.items()
+    }
+
+
+def _verdicts(
+    study: Study,
+    by_arm: Mapping[str, list[FinishedRun]],
+    drawn: Mapping[str, Mapping[str, Replicates]],
+) -> Iterator[Verdict]:
     margin = study.protocol.equivalence_margin
-    for metric in study.metrics:
-        yield from compare_all(by_arm, pairs(study, list(by_arm)), metric, margin)
+    for found in drawn.values():
+        yield from compare_all(by_arm, pairs(study, list(by_arm)), found, margin)
 
 
 def split_conditions(
@@ -280,7 +309,7 @@ def evidence_to_dict(evidence: Evidence) -> dict[str, Any]:
         "metric": evidence.metric,
         "indicative": evidence.indicative,
         "runs": [_run_to_dict(run, measured.get(run.id)) for run in evidence.runs],
-        "arms": [_arm_to_dict(summary) for summary in evidence.summaries],
+        "arms": [_arm_to_dict(summary, evidence) for summary in evidence.summaries],
         "missing_arms": list(evidence.missing_arms),
         "verdicts": [_verdict_to_dict(verdict) for verdict in evidence.verdicts],
         "settlement": _settlement_to_dict(evidence),
@@ -337,9 +366,12 @@ def _run_to_dict(run: RunRecord, measured: FinishedRun | None) -> dict[str, Any]
     return facts
 
 
-def _arm_to_dict(summary: ArmSummary) -> dict[str, Any]:
+def _arm_to_dict(summary: ArmSummary, evidence: Evidence) -> dict[str, Any]:
     facts = {name: value for name, value in vars(summary).items() if name != "metrics"}
-    facts["metrics"] = {name: vars(metric) for name, metric in summary.metrics.items()}
+    facts["metrics"] = {
+        name: vars(metric) | {"interval": evidence.intervals[name][summary.arm]}
+        for name, metric in summary.metrics.items()
+    }
     lists: dict[str, Any] = json.loads(json.dumps(facts))
     return lists
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kasa.metrics import METRICS, Metric
+from kasa.runs.records import FinishedRun
 from kasa.study import Study
 from kasa.verdict.compare import ArmSummary
 from kasa.verdict.costs import run_cost
@@ -13,16 +14,37 @@ from kasa.verdict.costs import run_cost
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure; `direction` says whether higher or lower is better, `unit` how to print it."""
+    """One measure; `direction` says whether higher or lower is better, `unit` how to print it.
+
+    `value` reads an arm's summary, `of_run` one of its runs.
+    """
 
     name: str
     direction: str
     unit: str
     value: Callable[[ArmSummary, Study], float]
+    of_run: Callable[[FinishedRun, Study], float]
 
 
 def _metric(metric: Metric) -> Measure:
-    return Measure(metric.name, "higher", metric.unit, lambda arm, _: arm.metrics[metric.name].mean)
+    return Measure(
+        metric.name,
+        "higher",
+        metric.unit,
+        lambda arm, _: arm.metrics[metric.name].mean,
+        lambda run, _: run.metrics[metric.name],
+    )
+
+
+def _cost(name: str, unit: str) -> Measure:
+    def value(found: ArmSummary | FinishedRun, _: Study) -> float:
+        return float(getattr(found, name))
+
+    return Measure(name, "lower", unit, value, value)
+
+
+def _money(found: ArmSummary | FinishedRun, study: Study) -> float:
+    return run_cost(found.total_seconds, study)
 
 
 METRIC_MEASURES: dict[str, Measure] = {name: _metric(metric) for name, metric in METRICS.items()}
@@ -30,12 +52,18 @@ METRIC_MEASURES: dict[str, Measure] = {name: _metric(metric) for name, metric in
 COSTS: dict[str, Measure] = {
     measure.name: measure
     for measure in (
-        Measure("train_seconds", "lower", "seconds", lambda arm, _: arm.train_seconds),
-        Measure("total_seconds", "lower", "seconds", lambda arm, _: arm.total_seconds),
-        Measure("peak_memory_bytes", "lower", "bytes", lambda arm, _: arm.peak_memory_bytes),
-        Measure("num_trainable_params", "lower", "count", lambda arm, _: arm.num_trainable_params),
-        Measure("money", "lower", "money", lambda arm, study: run_cost(arm.total_seconds, study)),
+        _cost("train_seconds", "seconds"),
+        _cost("total_seconds", "seconds"),
+        _cost("peak_memory_bytes", "bytes"),
+        _cost("num_trainable_params", "count"),
+        Measure("money", "lower", "money", _money, _money),
     )
+}
+# Where a requirement is drawn: the cost's name, and its unit in the requirement's.
+GATED_COSTS = {
+    "train_minutes_max": ("train_seconds", 60.0),
+    "peak_memory_gb_max": ("peak_memory_bytes", 1e9),
+    "money_max": ("money", 1.0),
 }
 
 

@@ -130,7 +130,7 @@ def replicates(
     """
     by_seed = {name: sorted(runs, key=lambda run: run.seed) for name, runs in arms.items()}
     found = tables(metric, *by_seed.values())
-    draws = _resampled(found, seed, num_draws)
+    draws = resampled(found, seed, num_draws)
     return {
         name: Replicates(
             metric, tuple(run.seed for run in runs), len(table.labels), observed(table), drawn
@@ -139,8 +139,8 @@ def replicates(
     }
 
 
-def _resampled(group: Sequence[Table], seed: int, num_draws: int) -> list[Floats]:
-    """Return the metric of every arm on the same draws of rows, shape (R, S) each."""
+def resampled(group: Sequence[Table], seed: int, num_draws: int) -> list[Floats]:
+    """Return the metric of every table on the same draws of their rows, shape (R, S) each."""
     rng = np.random.default_rng(seed)
     num_rows = len(group[0].labels)
     parts: list[list[Floats]] = []

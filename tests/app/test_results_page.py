@@ -44,16 +44,21 @@ def test_a_finished_study(store: Store, tmp_path: Path, lang: str) -> None:
     assert "KaSA (r=8)" in shown
     one_seed = {"en": "One seed: indicative only", "ja": "シードが1つだけ"}[lang]
     assert one_seed in shown
-    gates, arms, verdicts = (table.value for table in page.table)
+    gates, arms, verdicts, never_right = (table.value for table in page.table)
     (examples,) = (table.value for table in page.dataframe)
     assert (len(gates), len(arms.columns), len(verdicts)) == (4, 5, 6)
+    # The one row on which every arm of these results is wrong.
+    assert (len(never_right), never_right.iloc[0, 1]) == (1, "note 0 about bearing noise")
     run = store.finished_runs(study_id)[0]
     assert f"{100 * run.metrics['accuracy']:.1f}%" in [
         cell.replace("\\", "") for cell in arms.iloc[:, 1]
     ]
     assert "-badge[" in gates.iloc[0, 1]
     assert not examples.empty
-    assert len(page.get("plotly_chart")) == 5
+    assert len(page.get("plotly_chart")) == 8
+    page.button(key="to_data").click().run()
+    assert not page.exception
+    assert page.title[0].value == {"en": "Data", "ja": "データ"}[lang]
 
 
 def test_the_choices_change_the_charts(store: Store, tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_the_english_sample_from_home_to_the_meeting(
     assert studio.store.study(visitor.study_id()).study.protocol.test_fraction == 0.26
     visitor.click("next_step").title(EN.titles["results"])
     expect(visitor.key("headline")).to_contain_text(EN.headline)
-    expect(visitor.page.locator(".js-plotly-plot .main-svg:first-child")).to_have_count(5)
+    expect(visitor.page.locator(".js-plotly-plot .main-svg:first-child")).to_have_count(7)
     visitor.click("next_step").title(EN.titles["report"])
     check_report(download(visitor, "download_html", tmp_path), chromium, EN, "en")
     check_tables(download(visitor, "download_csv", tmp_path), num_runs=4)

@@ -24,7 +24,7 @@ from tests.known_answers import bert_tensors, write_model
 from tests.result_files import draft, finish
 
 PAGES = ("", "model", "spectrum", "data", "experiment", "results", "report", "settings")
-CHARTS = {"spectrum": 3, "data": 1, "results": 5}
+CHARTS = {"spectrum": 3, "data": 1, "results": 8}
 KEY = re.compile(r"\b[a-z_]+(?:\.[a-z_0-9]+)+\b")
 # What sticks out to the right of the window, and what the page would have to be scrolled for.
 OVERFLOW = """() => {
