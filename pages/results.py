@@ -114,6 +114,8 @@ def show_robustness(evidence: Evidence) -> None:
             show_chart(rates, "rates_chart")
         if sure is not None:
             show_chart(sure, "calibration_chart")
+            with st.expander(t("results.calibration_table")):
+                show_table(robustness.calibration_table(evidence, text()), "calibration_table")
             st.caption(plain(t("report.calibration_note")))
     with right:
         if classes is not None:

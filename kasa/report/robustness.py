@@ -6,10 +6,9 @@ import math
 
 import plotly.graph_objects as go
 
-from kasa.metrics import METRICS
 from kasa.report.labels import arm_labels, metric_words, plain
 from kasa.report.palette import apply_theme, method_symbol
-from kasa.report.plots import COUNTED_CLASSES, Chart, arm_names, colors_of
+from kasa.report.plots import COUNTED_CLASSES, Chart, arm_names, colors_of, share_axis
 from kasa.report.tree import Block, Charts, Paragraph, Section, Table
 from kasa.text import Translator
 from kasa.verdict.compare import CLASS_TASKS, runs_by_arm
@@ -32,6 +31,7 @@ def rates_chart(evidence: Evidence, text: Translator) -> Chart | None:
     """Return the deciding metric on validation by learning rate; None without two rates."""
     looks, figure, metric = _looks(evidence, text), go.Figure(), evidence.metric
     tried: set[float] = set()
+    seen: list[float] = []
     for arm, runs in runs_by_arm(evidence.finished).items():
         results = rate_results(runs, metric)
         if len(results) < 2:
@@ -39,6 +39,7 @@ def rates_chart(evidence: Evidence, text: Translator) -> Chart | None:
         name, color, symbol = looks[arm]
         rates = [result.learning_rate for result in results]
         tried |= set(rates)
+        seen += [value for result in results for value in result.values]
         hover = [
             f"{name}, {text('report.rate', rate=f'{r.learning_rate:g}')}<br>"
             f"{text('report.mean')}: {metric_words(metric, r.mean, text)}"
@@ -77,8 +78,7 @@ def rates_chart(evidence: Evidence, text: Translator) -> Chart | None:
         tickvals=ticks,
         ticktext=[f"{tick:g}" for tick in ticks],
     )
-    tick_format = ".0%" if METRICS[metric].unit == "fraction" else ".2f"
-    figure.update_yaxes(title=text(f"metrics.{metric}"), tickformat=tick_format, nticks=6)
+    figure.update_yaxes(title=text(f"metrics.{metric}"), **share_axis(seen, metric))
     title = text("report.chart.rates.title", metric=text(f"metrics.{metric}"))
     return Chart("rates", title, text("report.chart.rates.note"), figure)
 
@@ -136,10 +136,8 @@ def calibration_chart(evidence: Evidence, text: Translator) -> Chart | None:
     )
 
 
-def calibration_table(evidence: Evidence, text: Translator) -> Table | None:
-    """Return per arm: how sure, how often right, and the calibration error."""
-    if evidence.study.task not in CLASS_TASKS:
-        return None
+def calibration_table(evidence: Evidence, text: Translator) -> Table:
+    """Return per arm whose answers have confidences: how sure, how often right, and the error."""
     labels, rows = arm_labels(evidence.study, text), []
     for arm, runs in runs_by_arm(evidence.finished).items():
         found = calibration(runs)
@@ -155,7 +153,7 @@ def calibration_table(evidence: Evidence, text: Translator) -> Table | None:
             )
     names = ("arm", "confidence", "right", "excess", "calibration_error")
     header = tuple(text(f"report.column.{name}") for name in names)
-    return Table(header, tuple(rows), numeric=(1, 2, 3, 4)) if rows else None
+    return Table(header, tuple(rows), numeric=(1, 2, 3, 4))
 
 
 def classes_chart(evidence: Evidence, text: Translator) -> Chart | None:
@@ -178,7 +176,9 @@ def classes_chart(evidence: Evidence, text: Translator) -> Chart | None:
             y=list(range(len(order))),
             zmin=0,
             zmax=1,
-            colorscale="Blues",
+            # Never so dark that its number would need another colour.
+            colorscale=[[0, "#FFFFFF"], [1, "#6BAED6"]],
+            textfont={"color": "#1F2933"},
             showscale=False,
             xgap=1,
             ygap=1,
@@ -241,11 +241,11 @@ def never_right_table(evidence: Evidence, text: Translator) -> Table | None:
 
 def robustness_section(evidence: Evidence, text: Translator) -> Section:
     """Return learning rates and calibration."""
-    charts = (rates_chart(evidence, text), calibration_chart(evidence, text))
-    blocks: list[Block] = [Charts((chart,)) for chart in charts if chart is not None]
-    table = calibration_table(evidence, text)
-    if table is not None:
-        blocks += [table, Paragraph(text("report.calibration_note"), small=True)]
+    rates, sure = rates_chart(evidence, text), calibration_chart(evidence, text)
+    blocks: list[Block] = [Charts((rates,))] if rates else []
+    if sure:
+        table = calibration_table(evidence, text)
+        blocks += [Charts((sure,)), table, Paragraph(text("report.calibration_note"), small=True)]
     return Section("robustness", text("report.section.robustness"), tuple(blocks))
 
 

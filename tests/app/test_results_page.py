@@ -44,7 +44,7 @@ def test_a_finished_study(store: Store, tmp_path: Path, lang: str) -> None:
     assert "KaSA (r=8)" in shown
     one_seed = {"en": "One seed: indicative only", "ja": "シードが1つだけ"}[lang]
     assert one_seed in shown
-    gates, arms, verdicts, never_right = (table.value for table in page.table)
+    gates, arms, verdicts, _, never_right = (table.value for table in page.table)
     (examples,) = (table.value for table in page.dataframe)
     assert (len(gates), len(arms.columns), len(verdicts)) == (4, 5, 6)
     # The one row on which every arm of these results is wrong.

@@ -90,6 +90,22 @@ def test_every_page_on_a_phone_and_on_a_desk(
     assert bool(japanese) is (lang == "ja")
 
 
+def test_a_click_on_a_mark_shows_that_methods_runs(
+    walker: Visitor, studies: dict[str, str]
+) -> None:
+    walker.open("results", lang="en", study=studies["results"])
+    marks = walker.key("tradeoff_chart").locator(".scatterlayer .points path")
+    expect(marks).to_have_count(4)
+    marks.last.scroll_into_view_if_needed()
+    box = marks.last.bounding_box()
+    assert box is not None
+    walker.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    runs = walker.key("chosen_runs")
+    expect(runs).to_contain_text("TF-IDF + linear model")
+    expect(runs.locator("tbody tr")).to_have_count(1)
+    walker.settle()
+
+
 def test_the_rules_can_fail(studio: Server, visit: Visit) -> None:
     """Plant what the other tests look for, and see that each is noticed."""
     visitor = visit(studio).open("settings", "en")
