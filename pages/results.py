@@ -103,9 +103,9 @@ def show_examples(evidence: Evidence) -> None:
 def show_robustness(evidence: Evidence) -> None:
     """Show what the result depends on: learning rate, class, and how far confidence holds."""
     rates = robustness.rates_chart(evidence, text())
-    classes = robustness.classes_chart(evidence, text())
     sure = robustness.calibration_chart(evidence, text())
-    if rates is None and classes is None:
+    divided = robustness.shares_by(evidence, text())
+    if rates is None and not divided:
         return
     st.subheader(t("report.section.robustness"), anchor=False)
     left, right = st.columns(2)
@@ -118,8 +118,13 @@ def show_robustness(evidence: Evidence) -> None:
                 show_table(robustness.calibration_table(evidence, text()), "calibration_table")
             st.caption(plain(t("report.calibration_note")))
     with right:
-        if classes is not None:
-            show_chart(classes, "classes_chart")
+        by = "class"
+        if len(divided) > 1:
+            names = {name: plain(words) for name, words in divided.items()}
+            by = choose(t("report.choose.by"), list(divided), names, "divided_by")
+        shares = robustness.shares_chart(evidence, text(), by)
+        if shares is not None:
+            show_chart(shares, "shares_chart")
 
 
 def show_never_right(evidence: Evidence) -> None:

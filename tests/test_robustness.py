@@ -9,15 +9,25 @@ import pandas as pd
 import pytest
 
 from kasa.report import robustness
+from kasa.report.sections import report_sections
+from kasa.report.tree import Charts
 from kasa.runs.records import FinishedRun
 from kasa.text import LANGUAGES, translator
+from kasa.verdict.evidence import MOST_GROUPS
 from kasa.verdict.robustness import (
     calibration,
     never_right,
     rate_results,
     shares_right,
 )
-from tests.study_runs import LABELS, example_evidence, example_runs, example_study, finished_run
+from tests.study_runs import (
+    LABELS,
+    example_evidence,
+    example_rows,
+    example_runs,
+    example_study,
+    finished_run,
+)
 
 
 def sure_runs(confidence: list[float], right: list[bool]) -> list[FinishedRun]:
@@ -165,12 +175,42 @@ def test_charts_hold_the_runs_own_numbers(lang: str) -> None:
     sure = robustness.calibration_chart(evidence, text)
     assert sure is not None
     assert len(sure.figure.data) == 4
-    classes = robustness.classes_chart(evidence, text)
+    classes = robustness.shares_chart(evidence, text, "class")
     assert classes is not None
     (cells,) = classes.figure.data
     assert (len(cells.z), len(cells.z[0])) == (len(LABELS), 4)
     hardest = [sum(row) for row in cells.z]
     assert hardest == sorted(hardest)
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_groups_of_the_data_are_shown_beside_the_classes(lang: str) -> None:
+    rows, text = example_rows(), translator(lang)
+    rows["group"] = [f"line {row % 2}" if row % 5 else "" for row in rows["row"]]
+    study = example_study()
+    evidence = example_evidence(
+        study=replace(study, data=replace(study.data, group="Linie <b>")), rows=rows
+    )
+    assert {tuple(shares) for shares in evidence.groups.values()} == {("line 0", "line 1")}
+    (section,) = (s for s in report_sections(evidence, text) if s.key == "classes")
+    (charts,) = section.blocks
+    assert isinstance(charts, Charts)
+    assert charts.names == (text("report.by.class"), "Linie <b>")
+    group = evidence.finished[0].predictions
+    own = group[(group["row"] % 5 != 0) & (group["row"] % 2 == 0)]
+    right = (own["predicted"] == own["label"]).mean()
+    assert evidence.groups["kasa-r8"]["line 0"].mean == pytest.approx(right, abs=0.05)
+
+
+def test_personal_data_in_groups_is_masked_and_few_are_shown() -> None:
+    rows = example_rows()
+    rows["group"] = [f"user{row % 40}@example.com" for row in rows["row"]]
+    study = example_study()
+    shown = replace(study, data=replace(study.data, group="who"))
+    masked = example_evidence(study=shown, rows=rows).groups["tfidf"]
+    assert not any("@example.com" in name for name in masked)
+    open_study = replace(shown, data=replace(shown.data, mask=False))
+    assert len(example_evidence(study=open_study, rows=rows).groups["tfidf"]) == MOST_GROUPS
 
 
 def test_sections_are_empty_where_answers_are_no_classes() -> None:

@@ -156,9 +156,9 @@ def calibration_table(evidence: Evidence, text: Translator) -> Table:
     return Table(header, tuple(rows), numeric=(1, 2, 3, 4))
 
 
-def classes_chart(evidence: Evidence, text: Translator) -> Chart | None:
-    """Return how much of every class each arm finds, the hardest class first; None without."""
-    found = evidence.classes
+def shares_chart(evidence: Evidence, text: Translator, by: str) -> Chart | None:
+    """Return how often each arm is right `by` class or group, the hardest first; None without."""
+    found = evidence.groups if by == "group" else evidence.classes
     if not found:
         return None
     arms = list(found)
@@ -212,9 +212,19 @@ def classes_chart(evidence: Evidence, text: Translator) -> Chart | None:
         autorange="reversed",
         showgrid=False,
     )
-    return Chart(
-        "classes", text("report.chart.classes.title"), text("report.chart.classes.note"), figure
-    )
+    words = {"column": str(evidence.study.data.group), "count": text.number(len(order))}
+    title, note = (text(f"report.chart.by_{by}.{part}", **words) for part in ("title", "note"))
+    return Chart(f"by-{by}", title, note, figure)
+
+
+def shares_by(evidence: Evidence, text: Translator) -> dict[str, str]:
+    """Return what results can be divided by, and its name: classes, and the data's groups."""
+    names = {}
+    if evidence.classes:
+        names["class"] = text("report.by.class")
+    if evidence.groups:
+        names["group"] = str(evidence.study.data.group)
+    return names
 
 
 def never_right_note(evidence: Evidence, text: Translator) -> str:
@@ -250,9 +260,10 @@ def robustness_section(evidence: Evidence, text: Translator) -> Section:
 
 
 def classes_section(evidence: Evidence, text: Translator) -> Section:
-    """Return the shares found per class and arm."""
-    chart = classes_chart(evidence, text)
-    blocks = (Charts((chart,)),) if chart else ()
+    """Return how often each arm is right per class, and per group where the data have them."""
+    names = shares_by(evidence, text)
+    charts = tuple(chart for by in names if (chart := shares_chart(evidence, text, by)))
+    blocks = (Charts(charts, text("report.choose.by"), tuple(names.values())),) if charts else ()
     return Section("classes", text("report.section.classes"), blocks)
 
 

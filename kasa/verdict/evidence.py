@@ -32,6 +32,7 @@ from kasa.verdict.robustness import Share, never_right, shares_right
 from kasa.verdict.settle import settlement
 
 CLOCK = ("started_at", "finished_at")
+MOST_GROUPS = 30
 
 
 class EvidenceStore(Protocol):
@@ -64,9 +65,10 @@ class Evidence:
 
     `verdicts` holds every pair of arms with a seed in common, for the study's gate metric first and
     then the other: KaSA against LoRA, tuned arms against the frozen base, all against TF-IDF, then
-    the rest. `classes` says how much of every class each arm finds and `never_right` which test
-    rows no run answers; both are empty where answers are no classes. `intervals` are the 95 %
-    intervals of the arms' means, by metric and arm. `conditions` are the ones all
+    the rest. `classes` says how much of every class each arm finds, `groups` how often it is right
+    in each of the data's groups, and `never_right` which test rows no run answers; all are empty
+    where answers are no classes. `intervals` are the 95 % intervals of the arms' means, by metric
+    and arm. `conditions` are the ones all
     runs share, by dotted name; `differing` maps the others to value -> run ids.
     """
 
@@ -80,6 +82,7 @@ class Evidence:
     card: DatasetCard
     disagreements: pd.DataFrame
     classes: dict[str, dict[str, Share]]
+    groups: dict[str, dict[str, Share]]
     never_right: pd.DataFrame
     conditions: dict[str, Any]
     differing: dict[str, dict[str, tuple[str, ...]]]
@@ -149,6 +152,7 @@ def build_evidence(
 ) -> Evidence:
     """Return the evidence from a study's records; arms in the study's order, seeds ascending."""
     task = record.study.task
+    groups = _test_groups(rows, masked=record.study.data.mask)
     rows = shown_rows(rows, task)
     if record.study.data.mask:
         finished, rows, card = _masked(finished, rows, card, task)
@@ -172,6 +176,7 @@ def build_evidence(
         card=card,
         disagreements=disagreements(ordered, rows, task),
         classes=_classes(by_arm, task),
+        groups=_groups(by_arm, groups, task),
         never_right=never_right(by_arm if task in CLASS_TASKS else {}, rows),
         conditions=common,
         differing=differing,
@@ -252,6 +257,23 @@ def _classes(by_arm: Mapping[str, list[FinishedRun]], task: str) -> dict[str, di
         arm: shares_right(own, own[0].predictions.set_index("row")["label"])
         for arm, own in by_arm.items()
     }
+
+
+def _test_groups(rows: pd.DataFrame, *, masked: bool) -> pd.Series:
+    """Return the group of every test row, by row number, of the groups with the most test rows."""
+    if "group" not in rows:
+        return pd.Series(dtype=str)
+    names = rows[(rows["part"] == "test") & (rows["group"] != "")].set_index("row")["group"]
+    names = names[names.isin(names.value_counts().index[:MOST_GROUPS])]
+    return names.map(mask_personal) if masked else names
+
+
+def _groups(
+    by_arm: Mapping[str, list[FinishedRun]], groups: pd.Series, task: str
+) -> dict[str, dict[str, Share]]:
+    if task not in CLASS_TASKS or groups.empty:
+        return {}
+    return {arm: shares_right(own, groups) for arm, own in by_arm.items()}
 
 
 def _verdicts(
