@@ -130,6 +130,11 @@ def test_kasas_parts_are_told_apart_in_words(lang: str) -> None:
     study = study_of(arms=kasa_parts())
     labels = arm_labels(study, translator(lang))
     assert len(set(labels.values())) == 7
+    # KaSA as the paper has it needs no explanation, the others say what is different.
+    assert labels["kasa-r8"] == "KaSA (r=8)"
+    bare = {"en": "KaSA (r=8) [no regularisers]", "ja": "KaSA (r=8) [正則化なし]"}[lang]
+    assert labels["kasa-r8-noreg"] == bare
+    assert max(map(len, labels.values())) <= 50
     assert len(set(study.arm_names())) == 7
     assert all("-2" not in name for name in study.arm_names())
 

@@ -25,33 +25,39 @@ def arm_label(arm: Arm, text: Translator, *, short: bool = False) -> str:
 
 
 def arm_labels(study: Study, text: Translator, *, short: bool = False) -> dict[str, str]:
-    """Return a label per arm name; arms of one method and rank get what tells them apart."""
+    """Return a label per arm name; arms of one method and rank get what is unusual about them."""
     plain = [arm_label(arm, text, short=short) for arm in study.arms]
     labels = {}
     for name, arm, label in zip(study.arm_names(), study.arms, plain, strict=True):
         twins = [other for other, same in zip(study.arms, plain, strict=True) if same == label]
-        labels[name] = label if len(twins) == 1 else f"{label} {_telling(arm, twins, text)}"
+        unusual = _unusual(arm, twins, text)
+        labels[name] = f"{label} [{', '.join(unusual)}]" if unusual else label
     return labels
 
 
-def _telling(arm: Arm, twins: list[Arm], text: Translator) -> str:
+def _unusual(arm: Arm, twins: list[Arm], text: Translator) -> list[str]:
+    """Return the settings in which twins differ and this one is not as its method usually is."""
     facts: dict[str, Callable[[Arm], object]] = {
         "removed": lambda a: a.plan_name if a.plan is not None else a.components_to_remove,
         "alpha": lambda a: f"{a.scale_alpha:g}",
         "beta": lambda a: f"{a.beta:g}",
         "gamma": lambda a: f"{a.gamma:g}",
-        "diagonal": lambda a: text(f"arms.diagonal.{'kept' if a.diagonal else 'left_out'}"),
+        "diagonal": lambda a: a.diagonal,
         "rates": lambda a: (
             ", ".join(f"{r:g}" for r in a.learning_rates) or text("arms.usual_rates")
         ),
         "modules": lambda a: "+".join(a.target_modules) or text("arms.usual_modules"),
     }
-    different = [
-        text(f"arms.setting.{name}", value=fact(arm))
+    usual = Arm(arm.method, arm.rank, config=arm.config)
+    named = {
+        name: text(f"arms.setting.{name}", value=fact(arm))
         for name, fact in facts.items()
-        if len({fact(twin) for twin in twins}) > 1
-    ]
-    return "[" + ", ".join(different) + "]"
+        if len({fact(twin) for twin in twins}) > 1 and fact(arm) != fact(usual)
+    }
+    if not arm.regularised and named.keys() & {"beta", "gamma"}:
+        named = {name: words for name, words in named.items() if name not in {"beta", "gamma"}}
+        named["penalties"] = text("arms.setting.no_penalties")
+    return list(named.values())
 
 
 def format_measure(value: float, measure: Measure, text: Translator, currency: str) -> str:

@@ -141,7 +141,7 @@ def _arm_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
             facts.append(_removed(arm, text))
             facts += [f"beta = {arm.beta:g}", f"gamma = {arm.gamma:g}"]
             if not arm.diagonal:
-                facts.append(text("arms.setting.diagonal", value=text("arms.diagonal.left_out")))
+                facts.append(text("arms.setting.diagonal"))
         if arm.facts.kind == "adapter":
             modules = ", ".join(arm.target_modules) or text("arms.usual_modules")
             facts.append(text("arms.setting.modules", value=modules))

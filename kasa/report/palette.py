@@ -36,7 +36,7 @@ def arm_colors(arms: Sequence[str], methods: Sequence[str]) -> dict[str, str]:
     for arm, method in zip(arms, methods, strict=True):
         base = METHOD_COLORS.get(method) or OTHER_COLORS[_place(method) % len(OTHER_COLORS)]
         earlier = sum(other == method for other in methods[: len(colors)])
-        share = min(0.6, 0.3 * earlier)
+        share = earlier * min(0.3, 0.65 / max(1, methods.count(method) - 1))
         colors[arm] = _lighten(base, share) if earlier else base
     return colors
 
@@ -55,6 +55,11 @@ def _lighten(color: str, share: float) -> str:
     channels = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     rgb = f"rgb({channels[0]}, {channels[1]}, {channels[2]})"
     return str(find_intermediate_color(rgb, "rgb(255, 255, 255)", share, colortype="rgb"))
+
+
+def legend_room(num_names: int) -> int:
+    """Return the pixels that a legend of so many names needs beyond its first two lines."""
+    return 18 * max(0, num_names - 4)
 
 
 def apply_theme(figure: go.Figure, *, height: int = 380) -> go.Figure:

@@ -7,7 +7,7 @@ import math
 import plotly.graph_objects as go
 
 from kasa.report.labels import arm_labels, metric_words, plain
-from kasa.report.palette import apply_theme, method_symbol
+from kasa.report.palette import apply_theme, legend_room, method_symbol
 from kasa.report.plots import COUNTED_CLASSES, Chart, arm_names, colors_of, share_axis
 from kasa.report.tree import Block, Charts, Paragraph, Section, Table
 from kasa.text import Translator
@@ -16,6 +16,8 @@ from kasa.verdict.evidence import Evidence
 from kasa.verdict.robustness import calibration, rate_results
 
 MOST_ROWS = 30
+# More names than this stand beside each other only when they are turned.
+FLAT_NAMES = 4
 
 
 def _looks(evidence: Evidence, text: Translator) -> dict[str, tuple[str, str, str]]:
@@ -67,8 +69,8 @@ def rates_chart(evidence: Evidence, text: Translator) -> Chart | None:
         )
     if not tried:
         return None
-    apply_theme(figure, height=360)
-    figure.update_layout(showlegend=True)
+    apply_theme(figure, height=360 + legend_room(len(figure.data) // 2))
+    figure.update_layout(showlegend=True, legend_tracegroupgap=0)
     ticks = sorted(tried)
     room = 0.15
     figure.update_xaxes(
@@ -123,7 +125,7 @@ def calibration_chart(evidence: Evidence, text: Translator) -> Chart | None:
         line={"color": "#9AA5B1", "dash": "dot", "width": 2},
         layer="below",
     )
-    apply_theme(figure, height=360)
+    apply_theme(figure, height=360 + legend_room(len(figure.data)))
     figure.update_layout(showlegend=True)
     ends = {"range": [-0.02, 1.02], "tickformat": ".0%", "nticks": 6}
     figure.update_xaxes(title=text("report.confidence"), **ends)
@@ -201,10 +203,15 @@ def shares_chart(evidence: Evidence, text: Translator, by: str) -> Chart | None:
             hoverinfo="text",
         )
     )
-    apply_theme(figure, height=min(1200, 150 + max(22, 40 - len(order)) * len(order)))
+    turned = len(arms) > FLAT_NAMES
+    rows_height = max(22, 40 - len(order)) * len(order)
+    apply_theme(figure, height=(270 if turned else 150) + min(1000, rows_height))
     figure.update_layout(margin={"l": 8, "r": 8, "t": 12, "b": 8})
     figure.update_xaxes(
-        tickvals=list(range(len(arms))), ticktext=[looks[arm][0] for arm in arms], showgrid=False
+        tickvals=list(range(len(arms))),
+        ticktext=[looks[arm][0] for arm in arms],
+        tickangle=-60 if turned else 0,
+        showgrid=False,
     )
     figure.update_yaxes(
         tickvals=list(range(len(order))),

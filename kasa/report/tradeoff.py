@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from kasa.report.labels import format_measure, metric_words
-from kasa.report.palette import apply_theme, method_symbol
+from kasa.report.palette import apply_theme, legend_room, method_symbol
 from kasa.report.plots import Chart, arm_names, colors_of, share_axis
 from kasa.text import Translator
 from kasa.verdict.compare import runs_by_arm
@@ -85,7 +85,7 @@ def tradeoff(evidence: Evidence, text: Translator, metric: str, cost: str) -> Ch
         figure.add_vline(most / scale, line=GATE_LINE)
     if least is not None:
         figure.add_hline(least, line=GATE_LINE)
-    apply_theme(figure, height=420)
+    apply_theme(figure, height=420 + legend_room(min(len(points), NAMED_ARMS)))
     figure.update_layout(margin={"l": 8, "r": 16, "t": 64, "b": 8}, showlegend=True)
     title = text(f"metrics.axis.{cost}", currency=currency)
     costs = [x for x, _ in points.values()] + ([] if most is None else [most])
