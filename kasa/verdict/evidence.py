@@ -68,8 +68,8 @@ class Evidence:
     the rest. `classes` says how much of every class each arm finds, `groups` how often it is right
     in each of the data's groups, and `never_right` which test rows no run answers; all are empty
     where answers are no classes. `intervals` are the 95 % intervals of the arms' means, by metric
-    and arm. `conditions` are the ones all
-    runs share, by dotted name; `differing` maps the others to value -> run ids.
+    and arm. `conditions` are the ones all runs share, by dotted name; `differing` maps the others
+    to value -> run ids.
     """
 
     record: StudyRecord
