@@ -65,7 +65,7 @@ def arm_settings(study: Study) -> tuple[Arm, ...]:
     study = replace(study, arms=_with_parts(study.arms))
     labels = arm_labels(study, text())
     changed: list[Arm] = []
-    for name, arm in zip(study.arm_names(), study.arms, strict=True):
+    for name, arm in study.named_arms().items():
         # By method and place, not by name: the name holds the rank that is edited here.
         key = f"{arm.method}_{sum(other.method == arm.method for other in changed)}"
         if arm.method == "peft":

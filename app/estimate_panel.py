@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Any
 
 import streamlit as st
@@ -105,7 +106,7 @@ def tight_words(study: Study, measured: dict[str, Any], available: int) -> str:
 
 def show_estimate(study: Study, measured: dict[str, Any]) -> None:
     """Show the expected time, memory and money of the whole study, and time per method."""
-    speak, labels = text(), arm_labels(study, text())
+    speak = text()
     estimates = extrapolate(study, measured)
     peak = study_memory_bytes(estimates, study)
     spent = sum(estimate.total_seconds for estimate in estimates)
@@ -122,16 +123,27 @@ def show_estimate(study: Study, measured: dict[str, Any]) -> None:
     available = int(machine()["memory_bytes"])
     if not fits(peak, available):
         st.warning(tight_words(study, measured, available), icon=":material/warning:")
-    columns: dict[str, list[str]] = {
-        "arm": [plain(labels[each.arm]) for each in estimates],
-        "per_run": [about_seconds(each.run_seconds) for each in estimates],
-        "all_runs": [about_seconds(each.total_seconds) for each in estimates],
-        "memory": [speak.bytes(each.peak_memory_bytes) for each in estimates],
-    }
-    if len(study.protocol.seeds) == 1:
-        del columns["all_runs"]
+    columns = _per_arm(study, estimates)
     titles = {name: t(f"experiment.estimate.{name}") for name in columns}
     st.table({titles[name]: values for name, values in columns.items()}, hide_index=True)
     places = study.protocol.places
     how = "how_parallel" if places > 1 else "how"
     st.caption(t(f"experiment.estimate.{how}", places=speak.number(places)))
+
+
+def _per_arm(study: Study, estimates: list[Estimate]) -> dict[str, list[str]]:
+    """Return a column per figure: a row per judged arm, and one for all points of curves."""
+    speak, labels = text(), arm_labels(study, text())
+    judged_arms = study.named_arms(judged=True)
+    points = [each for each in estimates if each.arm not in judged_arms]
+    groups = [(labels[each.arm], [each]) for each in estimates if each.arm in judged_arms]
+    groups += [(t("experiment.curves.title"), points)] if points else []
+    columns = {
+        "arm": [plain(name) for name, _ in groups],
+        "per_run": [about_seconds(fmean(each.run_seconds for each in own)) for _, own in groups],
+        "all_runs": [about_seconds(sum(each.total_seconds for each in own)) for _, own in groups],
+        "memory": [speak.bytes(max(each.peak_memory_bytes for each in own)) for _, own in groups],
+    }
+    if len(study.protocol.seeds) == 1 and not points:
+        del columns["all_runs"]
+    return columns

@@ -15,6 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app.arms_form import arm_settings, choose_methods
 from app.components import number_field, optional_field, whole_field
+from app.curves_form import choose_curves, split_curves
 from app.i18n import t, text
 from app.targets_form import choose_targets
 from kasa.study import MOST_TRIAL_SECONDS, PROFILES, Protocol, Study
@@ -33,6 +34,8 @@ def study_form(study: Study) -> Study | None:
         key="study_title",
         max_chars=max(120, len(study.title)),
     ).strip()
+    judged, points = split_curves(study.arms)
+    study = replace(study, arms=judged)
     arms = choose_methods(study)
     protocol = _profile(study.protocol)
     meaning = st.empty()  # what the advanced settings may still change
@@ -51,7 +54,9 @@ def study_form(study: Study) -> Study | None:
         st.warning(t(f"experiment.missing.{name}"), icon=":material/info:")
     if missing:
         return None
-    return replace(study, title=title, arms=arms, protocol=protocol)
+    changed = replace(study, title=title, arms=arms, protocol=protocol)
+    with st.expander(t("experiment.curves.title"), key="curves"):
+        return choose_curves(changed, points, judged)
 
 
 def _profile(protocol: Protocol) -> Protocol:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,6 +10,8 @@ from kasa.checks import check, check_types, is_whole
 from kasa.dataspec import TASKS
 
 HEAD_TASKS = ("classification", "pair_classification", "regression", "multiple_choice")
+# Where there is another label to give a row instead of its own.
+NOISE_TASKS = ("classification", "pair_classification", "multiple_choice")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,9 @@ class Arm:
     its `diagonal` KaSA is LoRA on a truncated base. `target_modules` names the adapted linear
     layers; empty means the architecture's usual ones. `config` is the PEFT configuration of
     method "peft", as its adapter_config.json has it. `learning_rates` are the arm's own grid, as
-    long as the study's; empty means the study's times the method's factor.
+    long as the study's; empty means the study's times the method's factor. With a `train_share` it
+    is trained on that share of the training rows, with a `label_noise` that share of them has a
+    wrong label: points of a learning curve and of a noise curve, beside the arms that are judged.
     """
 
     method: str
@@ -74,6 +79,8 @@ class Arm:
     diagonal: bool = True
     config: dict[str, Any] | None = field(default=None, hash=False)
     learning_rates: tuple[float, ...] = ()
+    train_share: float | None = None
+    label_noise: float | None = None
 
     def __post_init__(self) -> None:
         """Check every setting."""
@@ -90,7 +97,7 @@ class Arm:
         good_plan = isinstance(plan, dict) and all(is_whole(n) and n >= 0 for n in plan.values())
         needs_config = self.method == "peft"
         named = isinstance(self.config, dict) and bool(self.config.get("peft_type"))
-        rates = self.learning_rates
+        rates, share, noise = self.learning_rates, self.train_share, self.label_noise
         rules = [
             ("rank", 1 <= self.rank <= 1024, "1 … 1024"),
             ("alpha", alpha is None or alpha > 0, "> 0"),
@@ -103,6 +110,11 @@ class Arm:
             ("config", needs_config or self.config is None, 'none, or method = "peft"'),
             ("learning_rates", all(0 < r < 1 for r in rates), "between 0 and 1"),
             ("learning_rates", len(set(rates)) == len(rates), "different"),
+            *(
+                (name, value is None or 0 < value < 1, "between 0 and 1")
+                for name, value in (("train_share", share), ("label_noise", noise))
+            ),
+            ("label_noise", share is None or noise is None, "none, where train_share is set"),
         ]
         for name, good, wanted in rules:
             check(condition=good, name=f"arms.{name}", got=getattr(self, name), wanted=wanted)
@@ -133,6 +145,16 @@ class Arm:
         return self.plan.get(next(names, module), 0)
 
     @property
+    def judged(self) -> bool:
+        """Whether the arm learns from all training rows as they are, and so can be judged."""
+        return self.train_share is None and self.label_noise is None
+
+    @property
+    def whole(self) -> Arm:
+        """The arm with all training rows as they are, of whose curve this one is a point."""
+        return replace(self, train_share=None, label_noise=None)
+
+    @property
     def tuned(self) -> bool:
         """Whether the arm trains weights of the model, so that learning rates are its budget."""
         return self.facts.kind != "baseline"
@@ -150,6 +172,11 @@ class Arm:
     @property
     def slug(self) -> str:
         """A short name for files and tables, for example kasa-r8."""
+        shares = {"rows": self.train_share, "noise": self.label_noise}
+        named = (f"-{name}{100 * share:g}" for name, share in shares.items() if share is not None)
+        return self._method_slug() + "".join(named)
+
+    def _method_slug(self) -> str:
         if self.method == "peft":
             return f"peft-{str((self.config or {})['peft_type']).lower()}"
         if not self.facts.ranked:
@@ -182,6 +209,21 @@ def kasa_parts(rank: int = 8) -> tuple[Arm, ...]:
         replace(bare, removed_components=0),
         replace(bare, diagonal=False),
         Arm("lora", rank),
+    )
+
+
+def curve_arms(
+    arms: Iterable[Arm], train_shares: Iterable[float], label_noises: Iterable[float]
+) -> tuple[Arm, ...]:
+    """Return the points of the arms' learning curves and noise curves, but for the arms' own."""
+    shares, noises = sorted(train_shares), sorted(label_noises)
+    return tuple(
+        point
+        for arm in arms
+        for point in (
+            *(replace(arm, train_share=share) for share in shares),
+            *(replace(arm, label_noise=noise) for noise in noises),
+        )
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import tomli_w
 
-from kasa.arms import METHODS, Arm, default_arms
+from kasa.arms import METHODS, NOISE_TASKS, Arm, default_arms
 from kasa.checks import build, check, check_types, refuse_unknown
 from kasa.dataspec import DataSpec
 from kasa.errors import StudyError
@@ -203,6 +203,9 @@ class Study:
         different = _all_differ(self.arms)
         slugs = [arm.slug for arm in self.arms]
         check(condition=different, name="arms", got=slugs, wanted="arms that differ")
+        for arm in self.arms:
+            whole = arm.whole in self.arms
+            check(condition=whole, name="arms", got=arm.slug, wanted=f"{arm.whole.slug} beside it")
         check(condition=bool(self.title.strip()), name="title", got=self.title, wanted="some text")
         check(condition=bool(self.model.strip()), name="model", got=self.model, wanted="a model")
         budget = len(self.protocol.learning_rates)
@@ -237,7 +240,9 @@ class Study:
 
     def check_task(self) -> None:
         """Raise `StudyError` for an arm or a metric that this task or budget does not have."""
-        for name, arm in zip(self.arm_names(), self.arms, strict=True):
+        for name, arm in self.named_arms().items():
+            if arm.label_noise is not None and self.task not in NOISE_TASKS:
+                raise StudyError("no_labels_to_flip", arm=name, task=self.task)
             if arm.plans_by_steps and self.protocol.trial_seconds:
                 raise StudyError("method_needs_epochs", arm=name)
             if self.task not in METHODS[arm.method].tasks:
@@ -256,6 +261,16 @@ class Study:
             taken = sum(arm.slug == other.slug for other in self.arms[: len(names)])
             names.append(f"{arm.slug}-{taken + 1}" if taken else arm.slug)
         return tuple(names)
+
+    def named_arms(self, *, judged: bool = False) -> dict[str, Arm]:
+        """Return every arm by its name, in order, or the judged ones alone."""
+        named = zip(self.arm_names(), self.arms, strict=True)
+        return {name: arm for name, arm in named if arm.judged or not judged}
+
+    def whole_of(self, name: str) -> str:
+        """Return the name of the judged arm of whose curve this arm is a point, or its own."""
+        whole = self.named_arms()[name].whole
+        return self.arm_names()[self.arms.index(whole)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the study as plain JSON-ready values; settings that are None are left out."""

@@ -5,7 +5,7 @@ from app.components import empty_state, go_to, next_step, page_header, plain, re
 from app.evidence import current_evidence
 from app.i18n import t, text
 from app.verdicts import clicked, show_chart, show_gates, show_headline, show_table, transposed
-from kasa.report import plots, robustness
+from kasa.report import curves, plots, robustness
 from kasa.report.ablation import ablation_chart, ablation_table
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels
@@ -127,6 +127,27 @@ def show_robustness(evidence: Evidence) -> None:
             show_chart(shares, "shares_chart")
 
 
+def show_curves(evidence: Evidence, metric: str) -> None:
+    """Show what fewer rows and wrong labels do, where the study has such runs."""
+    sets = curves.sets_of(evidence, metric)
+    if not sets:
+        return
+    st.subheader(t("report.section.curves"), anchor=False)
+    for found in sets:
+        left, right = st.columns(2)
+        with left:
+            show_chart(curves.curve_chart(evidence, text(), found), f"curve_{found.kind}_chart")
+        gaps = curves.gap_chart(evidence, text(), found)
+        with right:
+            if gaps is not None:
+                show_chart(gaps, f"gap_{found.kind}_chart")
+            sentences = curves.curve_sentences(evidence, text(), found)
+            st.markdown("\n".join(f"- {plain(sentence)}" for sentence in sentences))
+        with st.expander(t(f"results.curve_table_{found.kind}")):
+            show_table(curves.curves_table(evidence, text(), found), f"curve_{found.kind}_table")
+        st.caption("  \n".join(plain(note) for note in curves.curve_notes(text(), found)))
+
+
 def show_never_right(evidence: Evidence) -> None:
     """Show the rows that may be labelled wrongly, and the way back to the data."""
     st.subheader(t("report.section.never_right"), anchor=False)
@@ -164,6 +185,7 @@ def show_results(evidence: Evidence) -> None:
         with right:
             show_confusion(evidence)
     show_robustness(evidence)
+    show_curves(evidence, metric)
     if len(evidence.summaries) > 1:
         show_examples(evidence)
     if evidence.study.task in CLASS_TASKS:

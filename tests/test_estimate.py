@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from kasa.arms import Arm
+from kasa.arms import Arm, curve_arms
 from kasa.dataspec import DataSpec
 from kasa.jobs import estimate as estimate_job
 from kasa.model.source import ModelSource
@@ -65,6 +65,17 @@ def test_the_arithmetic_by_hand() -> None:
     assert [each.peak_memory_bytes for each in found.values()] == [900, 800, 700, 300]
     assert found["kasa-r4"].total_seconds == pytest.approx(3 * 26.5)
     assert {each.num_runs for each in found.values()} == {3}
+
+
+def test_points_of_curves_cost_their_rows_and_need_no_probe_of_their_own() -> None:
+    """A quarter of 100 rows are ⌈25/16⌉ = 2 steps, five times. Wrong labels cost what right do."""
+    points = curve_arms(ARMS[:1], (0.25,), (0.3,)) + curve_arms(ARMS[3:], (0.5,), ())
+    study = replace(STUDY, arms=ARMS + points)
+    assert probe_key(study) == probe_key(STUDY)
+    found = {each.arm: each for each in extrapolate(study, MEASURED)}
+    assert found["kasa-r4-rows25"].run_seconds == pytest.approx(11 + 2 * (2 + 1 + 2) + 0.5)
+    assert found["kasa-r4-noise30"].run_seconds == pytest.approx(26.5)
+    assert found["tfidf-rows50"].run_seconds == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(

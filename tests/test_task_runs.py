@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kasa.arms import Arm
+from kasa.arms import Arm, curve_arms
 from kasa.dataspec import DataSpec
 from kasa.jobs import estimate as estimate_job
 from kasa.metrics import METRICS, metrics_of
@@ -327,6 +327,47 @@ def test_an_estimate_measures_every_method_of_the_task(
     for each in extrapolate(study, measured):
         assert each.run_seconds > 0
         assert each.peak_memory_bytes > 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("task", "arm", "levels"),
+    [
+        ("classification", Arm("lora", 2), ((0.5,), (0.3,))),
+        ("multiple_choice", Arm("tfidf"), ((0.5,), (0.3,))),
+        ("regression", Arm("tfidf"), ((0.25, 0.5), ())),
+        ("generation", Arm("tfidf"), ((0.5,), ())),
+    ],
+)
+def test_points_of_curves_learn_from_fewer_or_mislabelled_rows(
+    home: Path,
+    models: dict[str, str],
+    tmp_path: Path,
+    task: str,
+    arm: Arm,
+    levels: tuple[tuple[float, ...], tuple[float, ...]],
+) -> None:
+    store = Store()
+    protocol = Protocol("quick", epochs=1, learning_rates=(1e-2,), max_length=32)
+    study = Study(
+        title="Fewer rows",
+        model=models[task],
+        data=data_of(task, str(write_rows(tmp_path))),
+        arms=(arm, *curve_arms([arm], *levels)),
+        protocol=protocol,
+    )
+    study_id = store.create_study(study)
+    for run in store.start_study(study_id):
+        assert work(store, run.id), store.run(run.id).error
+    found = gather(store, study_id)
+    whole = found.card.sizes["train"]
+    learned = {run.arm: run.num_train_rows for run in found.all_finished}
+    for name, each in study.named_arms().items():
+        assert learned[name] == round(whole * (each.train_share or 1.0))
+    assert [summary.arm for summary in found.summaries] == [arm.slug]
+    kinds = {each.kind for each in found.curves}
+    assert kinds == {kind for kind, own in zip(("rows", "noise"), levels, strict=True) if own}
+    for curves in found.curves:
+        assert len(curves.curves[0].points) == 1 + len(levels[curves.kind == "noise"])
 
 
 def test_masking_reaches_written_answers(

@@ -41,8 +41,8 @@ def execute(job: Job) -> dict[str, Any]:
     source = resolve_model(study.model, hub_access=bool(job.config["hub_access"]))
     probe = StudyProbe(job, source, parts, study)
     probe.light_seconds = reading.seconds
-    named = zip(study.arm_names(), study.arms, strict=True)
-    order = sorted(named, key=lambda pair: WEIGHTS.index(_weight(pair[1])))
+    named = study.named_arms(judged=True)
+    order = sorted(named.items(), key=lambda pair: WEIGHTS.index(_weight(pair[1])))
     for index, (name, arm) in enumerate(order):
         job.stop_if_asked()
         job.progress(index, len(order), arm=name)

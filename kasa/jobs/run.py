@@ -11,6 +11,7 @@ from kasa.runs.files import write_bytes
 from kasa.runs.job import Job
 from kasa.runs.store import Store
 from kasa.study import Study, study_from_dict
+from kasa.tuning.altered import altered
 from kasa.tuning.baselines import run_majority, run_tfidf
 from kasa.tuning.measure import EnergyMeter, peak_memory_bytes
 from kasa.tuning.outcome import Outcome, Parts, split_parts
@@ -22,7 +23,8 @@ def execute(job: Job) -> dict[str, Any]:
     study = study_from_dict(job.config["study"])
     arm = study.arms[job.config["arm_index"]]
     job.progress(0, 1, phase="prepare")
-    parts = split_parts(Store().rows(job.config["study_id"]), study.task)
+    whole = split_parts(Store().rows(job.config["study_id"]), study.task)
+    parts = altered(whole, arm, int(job.config["seed"]))
     source = resolve_model(study.model, hub_access=bool(job.config["hub_access"]))
     outcome = _run(job, source, study, arm, parts)
     table = outcome.answers.table.to_csv(index=False)
@@ -46,6 +48,7 @@ def execute(job: Job) -> dict[str, Any]:
         "energy_joules": energy.joules(study.protocol.places),
         "num_trainable_params": outcome.num_trainable_params,
         "num_total_params": outcome.num_total_params,
+        "num_train_rows": len(parts.train.rows),
         "labels": list(parts.labels),
         "guard": outcome.guard,
     }

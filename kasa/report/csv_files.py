@@ -58,7 +58,7 @@ def neutral(cell: Any) -> Any:
 
 
 def _runs(evidence: Evidence) -> pd.DataFrame:
-    measured, rows = {run.id: run for run in evidence.finished}, []
+    measured, rows = {run.id: run for run in evidence.all_finished}, []
     for run in evidence.runs:
         row: dict[str, Any] = {
             "run": run.id,
@@ -122,7 +122,8 @@ def _verdicts(evidence: Evidence) -> pd.DataFrame:
 def _predictions(evidence: Evidence) -> pd.DataFrame:
     names = ["run", "arm", "seed", "row", "label", "predicted"]
     frames = [
-        run.predictions.assign(run=run.id, arm=run.arm, seed=run.seed) for run in evidence.finished
+        run.predictions.assign(run=run.id, arm=run.arm, seed=run.seed)
+        for run in evidence.all_finished
     ]
     if not frames:
         return pd.DataFrame(columns=[*names, "confidence"])

@@ -117,8 +117,10 @@ def _pays(
 def _cautions(evidence: Evidence, labels: dict[str, str], text: Translator) -> tuple[str, ...]:
     cautions = []
     join = text("verdict.list_join")
-    if evidence.active:
-        done, total = text.number(len(evidence.finished)), text.number(len(evidence.runs))
+    judged = evidence.study.named_arms(judged=True)
+    runs = [run for run in evidence.runs if run.arm in judged]
+    if any(run.active for run in runs):
+        done, total = text.number(len(evidence.finished)), text.number(len(runs))
         cautions.append(text("verdict.caution.partial", done=done, total=total))
     if evidence.indicative:
         cautions.append(text("verdict.caution.one_seed"))

@@ -46,6 +46,8 @@ def _unusual(arm: Arm, twins: list[Arm], text: Translator) -> list[str]:
         "rates": lambda a: (
             ", ".join(f"{r:g}" for r in a.learning_rates) or text("arms.usual_rates")
         ),
+        "train_share": lambda a: _percent(a.train_share, text),
+        "label_noise": lambda a: _percent(a.label_noise, text),
         "modules": lambda a: "+".join(a.target_modules) or text("arms.usual_modules"),
     }
     usual = Arm(arm.method, arm.rank, config=arm.config)
@@ -58,6 +60,10 @@ def _unusual(arm: Arm, twins: list[Arm], text: Translator) -> list[str]:
         named = {name: words for name, words in named.items() if name not in {"beta", "gamma"}}
         named["penalties"] = text("arms.setting.no_penalties")
     return list(named.values())
+
+
+def _percent(share: float | None, text: Translator) -> str:
+    return "" if share is None else text.percent(share, 0)
 
 
 def format_measure(value: float, measure: Measure, text: Translator, currency: str) -> str:

@@ -66,7 +66,7 @@ def _split_kind(evidence: Evidence) -> str:
 def _own_rates(evidence: Evidence, text: Translator) -> Iterator[str]:
     """Say which rates an arm tried instead: its own, or the study's at its method's scale."""
     study, labels = evidence.study, arm_labels(evidence.study, text)
-    for name, arm in zip(study.arm_names(), study.arms, strict=True):
+    for name, arm in study.named_arms(judged=True).items():
         rates = study.learning_rates(arm)
         if arm.tuned and rates != study.protocol.learning_rates:
             shown = ", ".join(f"{rate:g}" for rate in rates)
@@ -128,7 +128,7 @@ def _columns(study: Study, text: Translator) -> str:
 
 def _arm_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
     labels, rows = arm_labels(evidence.study, text), []
-    for name, arm in zip(evidence.study.arm_names(), evidence.study.arms, strict=True):
+    for name, arm in evidence.study.named_arms(judged=True).items():
         if not arm.tuned:
             continue
         if arm.method == "peft":

@@ -38,8 +38,8 @@ def arm_names(evidence: Evidence, text: Translator) -> dict[str, str]:
 
 
 def colors_of(evidence: Evidence) -> dict[str, str]:
-    methods = [arm.method for arm in evidence.study.arms]
-    return arm_colors(evidence.study.arm_names(), methods)
+    arms = evidence.study.named_arms(judged=True)
+    return arm_colors(list(arms), [arm.method for arm in arms.values()])
 
 
 def metric_dots(evidence: Evidence, text: Translator, metric: str) -> Chart:

@@ -25,7 +25,7 @@ def _looks(evidence: Evidence, text: Translator) -> dict[str, tuple[str, str, st
     names, colors, study = arm_names(evidence, text), colors_of(evidence), evidence.study
     return {
         name: (names[name], colors[name], method_symbol(arm.method))
-        for name, arm in zip(study.arm_names(), study.arms, strict=True)
+        for name, arm in study.named_arms(judged=True).items()
     }
 
 

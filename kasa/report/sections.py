@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from kasa.report import plots
 from kasa.report.ablation import ablation_section
+from kasa.report.curves import curves_section
 from kasa.report.data_section import data_section
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels, metric_words
@@ -46,6 +47,7 @@ def report_sections(evidence: Evidence, text: Translator) -> tuple[Section, ...]
         examples_section,
         never_right_section,
         robustness_section,
+        curves_section,
         data_section,
         method_section,
         conditions_section,
@@ -97,7 +99,8 @@ def gates_table(evidence: Evidence, text: Translator) -> Table:
     gates = {gate.gate: gate_sentence(gate, evidence, text) for gate in evidence.gates}
     cells = {(gate.arm, gate.gate): _gate_cell(gate, evidence, text) for gate in evidence.gates}
     rows = tuple(
-        (labels[arm], *(cells[arm, gate] for gate in gates)) for arm in evidence.study.arm_names()
+        (labels[arm], *(cells[arm, gate] for gate in gates))
+        for arm in evidence.study.named_arms(judged=True)
     )
     header = (text("report.column.arm"), *gates.values())
     return Table(header, rows, numeric=tuple(range(1, len(header))))
@@ -178,12 +181,13 @@ def arms_section(evidence: Evidence, text: Translator) -> Section:
     dots = tuple(plots.metric_dots(evidence, text, metric) for metric in metrics)
     names = tuple(text(f"metrics.{metric}") for metric in metrics)
     study = evidence.study
-    spent = sum(run.total_seconds for run in evidence.finished)
+    finished = evidence.all_finished
+    spent = sum(run.total_seconds for run in finished)
     total = text(
         "report.total_cost",
-        runs=text.number(len(evidence.finished)),
+        runs=text.number(len(finished)),
         time=text.seconds(machine_seconds(spent, study)),
-        money=text.money(total_cost(evidence.finished, study), study.prices.currency),
+        money=text.money(total_cost(finished, study), study.prices.currency),
         price=text.money(study.prices.machine_per_hour, study.prices.currency),
     )
     blocks = (
@@ -312,7 +316,7 @@ def examples_note(evidence: Evidence, text: Translator) -> str:
 def runs_table(evidence: Evidence, text: Translator, arms: Collection[str] = ()) -> Table:
     """Return the runs of these arms, or of all, with their id, status and numbers."""
     labels = arm_labels(evidence.study, text)
-    measured = {run.id: run for run in evidence.finished}
+    measured = {run.id: run for run in evidence.all_finished}
     names = ("run_id", "arm", "seed", "run_status", evidence.metric, "train_seconds", "selected")
     header = tuple(
         text(

@@ -32,7 +32,7 @@ def tradeoff(evidence: Evidence, text: Translator, metric: str, cost: str) -> Ch
     names, colors = arm_names(evidence, text), colors_of(evidence)
     measure, currency = COSTS[cost], evidence.study.prices.currency
     by_arm, intervals = runs_by_arm(evidence.finished), evidence.intervals[metric]
-    kinds = dict(zip(evidence.study.arm_names(), evidence.study.arms, strict=True))
+    kinds = evidence.study.named_arms()
     points = {
         arm.arm: (measure.value(arm, evidence.study), arm.metrics[metric].mean)
         for arm in evidence.summaries

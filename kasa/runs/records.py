@@ -82,3 +82,4 @@ class FinishedRun:
     tokens_per_second: float | None = None
     matmul_share: float | None = None
     energy_joules: float | None = None
+    num_train_rows: int | None = None

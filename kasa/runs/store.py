@@ -220,8 +220,10 @@ class Store:
         return self.add_dataset(source.name, source.read_bytes())
 
     def _queue_runs(self, study_id: str, study: Study) -> None:
-        pairs = list(zip(study.arm_names(), study.arms, strict=True))
+        pairs = list(study.named_arms().items())
         jobs = [(name, arm, seed) for seed in study.protocol.seeds for name, arm in pairs]
+        # The verdict need not wait for the points of curves.
+        jobs.sort(key=lambda job: not job[1].judged)
         with self.connect(exclusive=True) as db:
             position = _next_position(db)
             for offset, (name, arm, seed) in enumerate(jobs):

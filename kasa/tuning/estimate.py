@@ -64,7 +64,9 @@ def probe_key(study: Study) -> str:
     record = study.to_dict()
     protocol = {k: v for k, v in record["protocol"].items() if k not in FREE_SETTINGS}
     data = {k: v for k, v in record["data"].items() if not (k == "path" and study.data.sha256)}
-    parts = {"model": study.model, "data": data, "arms": record["arms"], "protocol": protocol}
+    # A curve's points cost what their arm costs, in proportion to their rows.
+    judged = [facts for facts, arm in zip(record["arms"], study.arms, strict=True) if arm.judged]
+    parts = {"model": study.model, "data": data, "arms": judged, "protocol": protocol}
     text = json.dumps(parts, sort_keys=True)
     return f"estimate:{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
@@ -77,19 +79,18 @@ def extrapolate(study: Study, measured: dict[str, Any]) -> list[Estimate]:
     prepare + steps·step is those seconds, and epochs are as many as are begun in them. Source of
     every figure: the probe's result.json.
     """
-    named = zip(study.arm_names(), study.arms, strict=True)
-    return [_estimate(name, arm, study, measured) for name, arm in named]
+    return [_estimate(name, arm, study, measured) for name, arm in study.named_arms().items()]
 
 
 def _estimate(name: str, arm: Arm, study: Study, measured: dict[str, Any]) -> Estimate:
     protocol = study.protocol
-    figures = measured["arms"][name]
-    rows = measured["rows"]
+    figures = measured["arms"][study.whole_of(name)]
+    rows, share = measured["rows"], arm.train_share or 1.0
     needs_base = arm.method not in {"tfidf", "majority"}
     seconds = measured["startup_seconds"] if needs_base else 0.0
     if arm.tuned:
         row = measured["answer_seconds_per_row"]
-        training, epochs = _training(protocol, figures, rows["train"])
+        training, epochs = _training(protocol, figures, round(rows["train"] * share))
         trial = training + epochs * rows["validation"] * row
         seconds += measured["base_seconds"] + len(study.learning_rates(arm)) * trial
         seconds += rows["test"] * row

@@ -104,5 +104,12 @@ def of_difference(a: Replicates, b: Replicates) -> Estimate:
     return estimate(a.observed - b.observed, a.draws - b.draws, a.num_rows, unseen)
 
 
+def of_change(a: Replicates, b: Replicates, a_before: Replicates, b_before: Replicates) -> Estimate:
+    """Return the estimate of (a − b) − (a_before − b_before) over the same seeds and draws."""
+    values = a.observed - b.observed - a_before.observed + b_before.observed
+    draws = a.draws - b.draws - a_before.draws + b_before.draws
+    return estimate(values, draws, a.num_rows, _unseen(a.metric, 2 * UNSEEN_ROWS))
+
+
 def _unseen(metric: str, rows: float) -> float:
     return 0.0 if metric in {"pearson", "spearman"} else rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from kasa.verdict.compare import (
     runs_by_arm,
     summarise,
 )
+from kasa.verdict.curves import CurveSet, curve_sets
 from kasa.verdict.gates import GateResult, check_gates
 from kasa.verdict.resample import Replicates, replicates
 from kasa.verdict.robustness import Share, never_right, shares_right
@@ -63,6 +64,8 @@ class EvidenceStore(Protocol):
 class Evidence:
     """One study with its runs, summaries, verdicts and gates.
 
+    `finished` are the runs of the judged arms, which everything but `curves` is about; `curve_runs`
+    those of the points of learning curves and noise curves.
     `verdicts` holds every pair of arms with a seed in common, for the study's gate metric first and
     then the other: KaSA against LoRA, tuned arms against the frozen base, all against TF-IDF, then
     the rest. `classes` says how much of every class each arm finds, `groups` how often it is right
@@ -75,6 +78,7 @@ class Evidence:
     record: StudyRecord
     runs: tuple[RunRecord, ...]
     finished: tuple[FinishedRun, ...]
+    curve_runs: tuple[FinishedRun, ...]
     summaries: tuple[ArmSummary, ...]
     verdicts: tuple[Verdict, ...]
     gates: tuple[GateResult, ...]
@@ -84,6 +88,7 @@ class Evidence:
     classes: dict[str, dict[str, Share]]
     groups: dict[str, dict[str, Share]]
     never_right: pd.DataFrame
+    curves: tuple[CurveSet, ...]
     conditions: dict[str, Any]
     differing: dict[str, dict[str, tuple[str, ...]]]
 
@@ -91,6 +96,11 @@ class Evidence:
     def study(self) -> Study:
         """The study's settings."""
         return self.record.study
+
+    @property
+    def all_finished(self) -> tuple[FinishedRun, ...]:
+        """Every finished run, the judged arms' first."""
+        return self.finished + self.curve_runs
 
     @property
     def metric(self) -> str:
@@ -111,7 +121,7 @@ class Evidence:
     def missing_arms(self) -> tuple[str, ...]:
         """Arms of the study without a single finished run."""
         done = {summary.arm for summary in self.summaries}
-        return tuple(arm for arm in self.study.arm_names() if arm not in done)
+        return tuple(arm for arm in self.study.named_arms(judged=True) if arm not in done)
 
     @property
     def indicative(self) -> bool:
@@ -158,26 +168,32 @@ def build_evidence(
         finished, rows, card = _masked(finished, rows, card, task)
     order = {arm: place for place, arm in enumerate(record.study.arm_names())}
     ordered = sorted(finished, key=lambda run: (order[run.arm], run.seed))
-    summaries = summarise(ordered, task)
+    judged_arms = record.study.named_arms(judged=True)
+    judged = [run for run in ordered if run.arm in judged_arms]
+    summaries = summarise(judged, task)
     common, differing = split_conditions(ordered)
-    by_arm = runs_by_arm(ordered)
-    drawn = {metric: replicates(by_arm, metric) for metric in record.study.metrics if by_arm}
+    all_by_arm, by_arm = runs_by_arm(ordered), runs_by_arm(judged)
+    drawn = {
+        metric: replicates(all_by_arm, metric) for metric in record.study.metrics if all_by_arm
+    }
     return Evidence(
         record=record,
         runs=tuple(runs),
-        finished=tuple(ordered),
+        finished=tuple(judged),
+        curve_runs=tuple(run for run in ordered if run.arm not in judged_arms),
         summaries=tuple(summaries),
         verdicts=tuple(_verdicts(record.study, by_arm, drawn)),
-        gates=tuple(check_gates(record.study, summaries, ordered)),
+        gates=tuple(check_gates(record.study, summaries, judged)),
         intervals={
-            metric: {arm: arm_interval(found) for arm, found in arms.items()}
+            metric: {arm: arm_interval(arms[arm]) for arm in by_arm}
             for metric, arms in drawn.items()
         },
         card=card,
-        disagreements=disagreements(ordered, rows, task),
+        disagreements=disagreements(judged, rows, task),
         classes=_classes(by_arm, task),
         groups=_groups(by_arm, groups, task),
         never_right=never_right(by_arm if task in CLASS_TASKS else {}, rows),
+        curves=curve_sets(record.study, all_by_arm, drawn, pairs(record.study, list(by_arm))),
         conditions=common,
         differing=differing,
     )
@@ -231,7 +247,7 @@ def pairs(study: Study, arms: Sequence[str]) -> list[tuple[str, str]]:
     Methods in the order of `METHODS`; KaSA against LoRA of the same rank leads, then what is
     trained against what the base gives untrained, then all against the methods without a base.
     """
-    settings = dict(zip(study.arm_names(), study.arms, strict=True))
+    settings = study.named_arms()
     order = list(METHODS)
     ranked = sorted(arms, key=lambda arm: order.index(settings[arm].method))
 
@@ -324,7 +340,7 @@ def _shown(value: object) -> str:
 
 def evidence_to_dict(evidence: Evidence) -> dict[str, Any]:
     """Return one JSON-ready document: the last line of `run --json` and `compare --json`."""
-    measured = {run.id: run for run in evidence.finished}
+    measured = {run.id: run for run in evidence.all_finished}
     return {
         "study": evidence.record.id,
         "title": evidence.study.title,
@@ -335,6 +351,7 @@ def evidence_to_dict(evidence: Evidence) -> dict[str, Any]:
         "missing_arms": list(evidence.missing_arms),
         "verdicts": [_verdict_to_dict(verdict) for verdict in evidence.verdicts],
         "settlement": _settlement_to_dict(evidence),
+        "curves": [asdict(found) for found in evidence.curves],
         "gates": [
             {
                 name: getattr(gate, name)

@@ -40,7 +40,7 @@ def check_gates(
     """
     by_arm = {summary.arm: summary for summary in summaries}
     results = []
-    for arm in study.arm_names():
+    for arm in study.named_arms(judged=True):
         own = [run for run in runs if run.arm == arm]
         for gate, required in _set_gates(study.gates):
             if arm not in by_arm or not own:

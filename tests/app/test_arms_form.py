@@ -16,6 +16,7 @@ from streamlit.testing.v1 import AppTest
 from app.targets_form import Targets, read_targets, target_names
 from kasa.arms import METHODS, Arm, default_arms, kasa_parts
 from kasa.dataspec import TASKS, DataSpec
+from kasa.errors import StudyError
 from kasa.model.source import resolve_model
 from kasa.model.weights import linear_weights
 from kasa.runs.store import Store
@@ -290,6 +291,57 @@ def test_a_name_that_the_model_does_not_have_is_kept(model: str) -> None:
 
 
 # -- training -----------------------------------------------------------------------------------
+
+
+# -- points of curves ---------------------------------------------------------------------------
+
+
+def curve_names(store: Store, study_id: str) -> list[str]:
+    return [
+        name for name, arm in store.study(study_id).study.named_arms().items() if not arm.judged
+    ]
+
+
+def test_curves_are_chosen_kept_and_left_out(store: Store, tmp_path: Path, model: str) -> None:
+    study_id = make_draft(store, tmp_path, model)
+    page = open_page(study_id)
+
+    def chosen() -> Any:
+        return next(each for each in page.multiselect if each.key.startswith("curve_arms"))
+
+    assert chosen().value == []
+    checked(chosen().set_value(["lora-r8", "tfidf"]).run())
+    points = ("rows25", "rows50", "rows75", "noise10", "noise20", "noise30")
+    assert curve_names(store, study_id) == [
+        f"{arm}-{point}" for arm in ("lora-r8", "tfidf") for point in points
+    ]
+    assert any("Further runs: 12" in each.value for each in page.caption)
+    checked(page.multiselect(key="curve_noise").set_value([]).run())
+    checked(page.multiselect(key="curve_rows").set_value([0.5]).run())
+    # The points follow their method's settings, and are there when the page is opened again.
+    checked(page.number_input(key="rank_lora_0").set_value(4).run())
+    assert curve_names(store, study_id) == ["lora-r4-rows50", "tfidf-rows50"]
+    before = store.study(study_id)
+    page = open_page(study_id, "ja")
+    assert store.study(study_id) == before
+    assert chosen().value == ["lora-r4", "tfidf"]
+    assert page.multiselect(key="curve_noise").value == []
+    checked(page.multiselect(key="arms").set_value(["kasa", "lora"]).run())
+    assert curve_names(store, study_id) == ["lora-r4-rows50"]
+    checked(chosen().set_value([]).run())
+    assert curve_names(store, study_id) == []
+
+
+def test_rows_without_labels_have_no_wrong_ones(store: Store, tmp_path: Path, model: str) -> None:
+    study_id = make_draft(store, tmp_path, model, "regression")
+    page = open_page(study_id)
+    arms = next(each for each in page.multiselect if each.key.startswith("curve_arms"))
+    checked(arms.set_value(["lora-r8"]).run())
+    assert curve_names(store, study_id) == [f"lora-r8-rows{share}" for share in (25, 50, 75)]
+    noisy = replace(store.study(study_id).study, arms=(Arm("lora"), Arm("lora", label_noise=0.1)))
+    with pytest.raises(StudyError) as error:
+        noisy.check_task()
+    assert error.value.code == "no_labels_to_flip"
 
 
 def test_patience_and_class_weights(store: Store, tmp_path: Path, model: str) -> None:
