@@ -26,6 +26,7 @@ FACTS = (
     "peak_memory_bytes",
     "num_trainable_params",
     "num_total_params",
+    "num_train_rows",
 )
 
 

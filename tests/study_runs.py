@@ -43,7 +43,7 @@ def finished_run(
     conditions: dict[str, Any] | None = None,
 ) -> FinishedRun:
     """Return a finished run whose metrics are scikit-learn's for these predictions."""
-    method = arm.partition("-r")[0]
+    method = arm.partition("-")[0]
     tuned = METHODS[method].kind != "baseline"
     curve = [{"step": step, "loss": 2.0 / (1 + step)} for step in range(5)]
     trials = [

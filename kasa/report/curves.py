@@ -77,6 +77,7 @@ def _band(
     figure.add_scatter(
         x=[*xs, *reversed(xs)],
         y=[*high, *reversed(low)],
+        mode="lines",
         fill="toself",
         fillcolor=color,
         opacity=BAND_OPACITY,
@@ -201,15 +202,15 @@ def curve_sentences(evidence: Evidence, text: Translator, found: CurveSet) -> It
         names = {"a": labels[found.pair[0]], "b": labels[found.pair[1]]}
         gaps = {gap.level: gap for gap in found.gaps}
         level, whole = found.change.level, 1.0 if found.kind == ROWS else 0.0
-        change = text(
+        yield text(
             f"report.curves.change.{found.kind}",
             **names,
             level=text.percent(level, 0),
             far=text.points(gaps[level].estimate.value),
             near=text.points(gaps[whole].estimate.value),
             change=_gap_words(found.change, text),
+            word=text(f"report.curves.word.{found.kind}.{found.verdict}", **names),
         )
-        yield f"{change} {text(f'report.curves.word.{found.kind}.{found.verdict}', **names)}"
     for curve in found.curves:
         ahead = curve.forecast
         if ahead is not None:
