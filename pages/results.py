@@ -5,7 +5,7 @@ from app.components import empty_state, go_to, next_step, page_header, plain, re
 from app.evidence import current_evidence
 from app.i18n import t, text
 from app.verdicts import clicked, show_chart, show_gates, show_headline, show_table, transposed
-from kasa.report import curves, plots, robustness
+from kasa.report import collateral, curves, plots, robustness
 from kasa.report.ablation import ablation_chart, ablation_table
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels
@@ -148,6 +148,17 @@ def show_curves(evidence: Evidence, metric: str) -> None:
         st.caption("  \n".join(plain(note) for note in curves.curve_notes(text(), found)))
 
 
+def show_collateral(evidence: Evidence) -> None:
+    """Show what tuning did to text unlike the task."""
+    if not evidence.harms:
+        return
+    st.subheader(t("report.section.collateral"), anchor=False)
+    show_table(collateral.collateral_table(evidence, text()), "collateral_table")
+    sentences = collateral.collateral_sentences(evidence, text())
+    st.markdown("\n".join(f"- {plain(sentence)}" for sentence in sentences))
+    st.caption(plain(collateral.collateral_note(evidence, text())))
+
+
 def show_never_right(evidence: Evidence) -> None:
     """Show the rows that may be labelled wrongly, and the way back to the data."""
     st.subheader(t("report.section.never_right"), anchor=False)
@@ -186,6 +197,7 @@ def show_results(evidence: Evidence) -> None:
             show_confusion(evidence)
     show_robustness(evidence)
     show_curves(evidence, metric)
+    show_collateral(evidence)
     if len(evidence.summaries) > 1:
         show_examples(evidence)
     if evidence.study.task in CLASS_TASKS:

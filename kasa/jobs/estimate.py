@@ -86,6 +86,7 @@ class StudyProbe:
     def _prepare_base(self) -> None:
         if self.task is not None:
             return
+        from kasa.tuning.collateral import impression
         from kasa.tuning.tasks import task_for
         from kasa.tuning.train import quiet_transformers
 
@@ -98,6 +99,9 @@ class StudyProbe:
         self.measured["startup_seconds"] = startup
         self.measured["base_seconds"] = watch.seconds
         self.measured["answer_seconds_per_row"] = self._row_seconds(model)
+        with stopwatch() as watch:
+            impression(self.task, model)
+        self.measured["neutral_seconds"] = watch.seconds
 
     def _row_seconds(self, model: Any) -> float:
         """Return what answering one test row takes, in batches of similar length as in a run.

@@ -51,6 +51,7 @@ def execute(job: Job) -> dict[str, Any]:
         "num_train_rows": len(parts.train.rows),
         "labels": list(parts.labels),
         "guard": outcome.guard,
+        "collateral": outcome.collateral,
     }
     facts = {"model_sha256": source.sha256, "data_sha256": study.data.sha256}
     return measured | {"conditions": facts | conditions}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from kasa.report import plots
 from kasa.report.ablation import ablation_section
+from kasa.report.collateral import collateral_section
 from kasa.report.curves import curves_section
 from kasa.report.data_section import data_section
 from kasa.report.headline import headline
@@ -48,6 +49,7 @@ def report_sections(evidence: Evidence, text: Translator) -> tuple[Section, ...]
         never_right_section,
         robustness_section,
         curves_section,
+        collateral_section,
         data_section,
         method_section,
         conditions_section,

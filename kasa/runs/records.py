@@ -83,3 +83,4 @@ class FinishedRun:
     matmul_share: float | None = None
     energy_joules: float | None = None
     num_train_rows: int | None = None
+    collateral: dict[str, Any] | None = None

@@ -93,7 +93,8 @@ def _estimate(name: str, arm: Arm, study: Study, measured: dict[str, Any]) -> Es
         training, epochs = _training(protocol, figures, round(rows["train"] * share))
         trial = training + epochs * rows["validation"] * row
         seconds += measured["base_seconds"] + len(study.learning_rates(arm)) * trial
-        seconds += rows["test"] * row
+        # Text unlike the task is read by the base and by the tuned model.
+        seconds += rows["test"] * row + 2 * measured.get("neutral_seconds", 0.0)
     else:
         seconds += figures["run_seconds"]
     return Estimate(name, seconds, figures["peak_memory_bytes"], len(protocol.seeds))

@@ -11,13 +11,14 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kasa.tuning.measure import stopwatch
 
-Features = NDArray[np.float32]
+Features = NDArray[Any]
 
 
 class FeatureCache:

@@ -91,7 +91,7 @@ class Outcome:
     `answers` are those to the test rows. `prepare_seconds` and `train_seconds` are the chosen
     trial's own; every trial's are in `trials`. `cached_seconds` were spent by an earlier run of the
     study on what this one found; `matmul_share` is how much of the machine's measured
-    matrix-product speed training reached.
+    matrix-product speed training reached; `collateral` is what tuning did to text unlike the task.
     """
 
     answers: Answers
@@ -105,6 +105,7 @@ class Outcome:
     num_total_params: int
     baseline_memory_bytes: int
     guard: dict[str, Any] | None = None
+    collateral: dict[str, Any] | None = None
     cached_seconds: float = 0.0
     tokens_per_second: float | None = None
     matmul_share: float | None = None

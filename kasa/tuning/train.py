@@ -23,6 +23,7 @@ from kasa.model.source import ModelSource
 from kasa.study import Protocol
 from kasa.tuning import adapters
 from kasa.tuning.checkpoint import Checkpoints, run_key
+from kasa.tuning.collateral import damage, impression, untouched_impression
 from kasa.tuning.heads import ComparedTask, HeadTask
 from kasa.tuning.measure import choose_precision, memory_bytes, precision_file, stopwatch
 from kasa.tuning.outcome import Outcome, Parts
@@ -117,7 +118,7 @@ def run_tuned(
     before = memory_bytes()
     quiet_transformers()
     task = task_for(source, parts, protocol, cache)
-    task.prepare()
+    untouched = untouched_impression(task, task.prepare())
     precision = choose_precision(precision_file(folder))
     tuning = Tuning(task, arm, seed, folder, precision)
     key = run_key(source.sha256, parts, protocol, arm, rates, seed, precision.name, device())
@@ -145,6 +146,7 @@ def run_tuned(
     model.load_state_dict(trained, strict=False)
     with stopwatch() as evaluating:
         answers = task.answer(model, parts.test)
+    collateral = damage(untouched, impression(task, model))
     save_tuned(model, task, arm, folder)
     return Outcome(
         answers=answers,
@@ -158,6 +160,7 @@ def run_tuned(
         num_total_params=_count(model),
         baseline_memory_bytes=before,
         guard=best.guard,
+        collateral=collateral,
         cached_seconds=task.cache.seconds,
         tokens_per_second=best.record["tokens"] / best.record["train_seconds"],
         matmul_share=tuning.matmul_share(model, best.record),

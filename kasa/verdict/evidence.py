@@ -16,6 +16,7 @@ from kasa.data.personal import mask_personal, masked_labels
 from kasa.data.rows import INPUTS, TARGETS
 from kasa.runs.records import FinishedRun, RunRecord, StudyRecord
 from kasa.study import Study
+from kasa.verdict.collateral import Harm, HarmGap, harm_gaps, harms
 from kasa.verdict.compare import (
     CLASS_TASKS,
     ArmSummary,
@@ -70,7 +71,8 @@ class Evidence:
     then the other: KaSA against LoRA, tuned arms against the frozen base, all against TF-IDF, then
     the rest. `classes` says how much of every class each arm finds, `groups` how often it is right
     in each of the data's groups, and `never_right` which test rows no run answers; all are empty
-    where answers are no classes. `intervals` are the 95 % intervals of the arms' means, by metric
+    where answers are no classes. `harms` and `harm_gaps` say what tuning did to text unlike the
+    task. `intervals` are the 95 % intervals of the arms' means, by metric
     and arm. `conditions` are the ones all runs share, by dotted name; `differing` maps the others
     to value -> run ids.
     """
@@ -89,6 +91,8 @@ class Evidence:
     groups: dict[str, dict[str, Share]]
     never_right: pd.DataFrame
     curves: tuple[CurveSet, ...]
+    harms: tuple[Harm, ...]
+    harm_gaps: tuple[HarmGap, ...]
     conditions: dict[str, Any]
     differing: dict[str, dict[str, tuple[str, ...]]]
 
@@ -194,6 +198,8 @@ def build_evidence(
         groups=_groups(by_arm, groups, task),
         never_right=never_right(by_arm if task in CLASS_TASKS else {}, rows),
         curves=curve_sets(record.study, all_by_arm, drawn, pairs(record.study, list(by_arm))),
+        harms=harms(by_arm),
+        harm_gaps=harm_gaps(by_arm, pairs(record.study, list(by_arm))),
         conditions=common,
         differing=differing,
     )
@@ -352,6 +358,10 @@ def evidence_to_dict(evidence: Evidence) -> dict[str, Any]:
         "verdicts": [_verdict_to_dict(verdict) for verdict in evidence.verdicts],
         "settlement": _settlement_to_dict(evidence),
         "curves": [asdict(found) for found in evidence.curves],
+        "collateral": {
+            "arms": [asdict(harm) for harm in evidence.harms],
+            "pair": [asdict(gap) for gap in evidence.harm_gaps],
+        },
         "gates": [
             {
                 name: getattr(gate, name)
