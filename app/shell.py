@@ -18,6 +18,7 @@ PAGES = {
     "pages/model.py": ("model", "deployed_code"),
     "pages/spectrum.py": ("spectrum", "bar_chart"),
     "pages/data.py": ("data", "table"),
+    "pages/knowledge.py": ("knowledge", "psychology"),
     "pages/experiment.py": ("experiment", "science"),
     "pages/results.py": ("results", "balance"),
     "pages/report.py": ("report", "description"),

@@ -13,8 +13,14 @@ import os
 import sys
 from typing import Any
 
-from kasa import commands
+from kasa import commands, task_commands
 from kasa.errors import KasaError
+
+VERBS = {
+    **commands.VERBS,
+    "importance": task_commands.importance,
+    "sensitivity": task_commands.sensitivity,
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,11 +45,18 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--rank", type=int, default=8, help="components that `paper` removes")
     sub.add_argument("--tau", type=float, default=0.99, help="energy that `energy` keeps")
     sub.add_argument("--out", help="write the plan as TOML")
+    sub = verb("importance", "what every singular component means to a task")
+    _add_task(sub, model_help)
+    sub.add_argument("--out", help="write an npz of module/criterion")
+    sub = verb("sensitivity", "held-out loss against removed components, and the best cut")
+    _add_task(sub, model_help)
+    sub.add_argument("--scope", choices=("all", "layer", "kind", "matrix"), default="all")
+    sub.add_argument("--tolerance", type=float, default=0.02, help="share by which loss may rise")
+    sub.add_argument("--budget", type=int, default=32, help="how many cuts a plan may try")
+    sub.add_argument("--out", help="write the plan as an arm of a study file (TOML)")
     sub = verb("check-data", "format, encoding, columns, task, problems by row")
     sub.add_argument("file")
-    for role, about in commands.COLUMN_OPTIONS.items():
-        sub.add_argument(f"--{role.replace('_', '-')}", help=about)
-    sub.add_argument("--choices", nargs="+", help="the column, or columns, with the choices")
+    _add_columns(sub)
     sub.add_argument("--template", help='several columns as one text: "{machine}: {note}"')
     sub.add_argument("--fixes", help="recommended, none, or kinds of problems with commas")
     sub.add_argument("--encoding", choices=commands.ENCODING_NAMES)
@@ -71,6 +84,20 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _add_columns(sub: argparse.ArgumentParser) -> None:
+    for role, about in commands.COLUMN_OPTIONS.items():
+        sub.add_argument(f"--{role.replace('_', '-')}", help=about)
+    sub.add_argument("--choices", nargs="+", help="the column, or columns, with the choices")
+
+
+def _add_task(sub: argparse.ArgumentParser, model_help: str) -> None:
+    sub.add_argument("model", help=model_help)
+    sub.add_argument("data", help="a data file")
+    _add_columns(sub)
+    sub.add_argument("--rows", type=int, default=300, help="training rows that score")
+    sub.add_argument("--targets", nargs="+", help="ends of layers' names: query value")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Carry out one verb; return the exit code."""
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
@@ -81,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     args = parser().parse_args(arguments)
     try:
-        answer: dict[str, Any] = commands.VERBS[args.verb](args)
+        answer: dict[str, Any] = VERBS[args.verb](args)
     except KasaError as error:
         print(error.message(args.lang), file=sys.stderr)
         return 1

@@ -56,13 +56,14 @@ class Arm:
 
     `rank` is the adapter rank r; `alpha` scales ΔW by alpha/r and defaults to 2r;
     `removed_components` is KaSA's number of deleted singular triplets per matrix and defaults to r
-    (paper), with 0 a control; a truncation `plan` says it per weight (module name -> number)
-    instead, weights that it does not name losing nothing, and `plan_name` says how it was made;
-    `beta` and `gamma` weigh the two regularisers *averaged over the adapted matrices*; without
-    its `diagonal` KaSA is LoRA on a truncated base. `target_modules` names the adapted linear
-    layers; empty means the architecture's usual ones. `config` is the PEFT configuration of
-    method "peft", as its adapter_config.json has it. `learning_rates` are the arm's own grid, as
-    long as the study's; empty means the study's times the method's factor. With a `train_share` it
+    (paper), with 0 a control; a truncation `plan` says it per weight instead (module name -> so
+    many of the smallest, or the numbers of the components, 0 the largest), weights that it does
+    not name losing nothing, and `plan_name` says how it was made; `beta` and `gamma` weigh the two
+    regularisers *averaged over the adapted matrices*; without its `diagonal` KaSA is LoRA on a
+    truncated base. `target_modules` names the adapted linear layers; empty means the architecture's
+    usual ones. `config` is the PEFT configuration of method "peft", as its adapter_config.json has
+    it. `learning_rates` are the arm's own grid, as long as the study's; empty means the study's
+    times the method's factor. With a `train_share` it
     is trained on that share of the training rows, with a `label_noise` that share of them has a
     wrong label: points of a learning curve and of a noise curve, beside the arms that are judged.
     """
@@ -74,7 +75,7 @@ class Arm:
     beta: float = 1e-4
     gamma: float = 1e-3
     target_modules: tuple[str, ...] = ()
-    plan: dict[str, int] | None = field(default=None, hash=False)
+    plan: dict[str, int | list[int]] | None = field(default=None, hash=False)
     plan_name: str | None = None
     diagonal: bool = True
     config: dict[str, Any] | None = field(default=None, hash=False)
@@ -94,7 +95,7 @@ class Arm:
         object.__setattr__(self, "learning_rates", tuple(map(float, self.learning_rates)))
         removed, alpha = self.removed_components, self.alpha
         plan = {} if self.plan is None else self.plan
-        good_plan = isinstance(plan, dict) and all(is_whole(n) and n >= 0 for n in plan.values())
+        good_plan = isinstance(plan, dict) and all(map(_is_removal, plan.values()))
         needs_config = self.method == "peft"
         named = isinstance(self.config, dict) and bool(self.config.get("peft_type"))
         rates, share, noise = self.learning_rates, self.train_share, self.label_noise
@@ -102,7 +103,7 @@ class Arm:
             ("rank", 1 <= self.rank <= 1024, "1 … 1024"),
             ("alpha", alpha is None or alpha > 0, "> 0"),
             ("removed_components", removed is None or removed >= 0, ">= 0"),
-            ("plan", good_plan, "module name = number >= 0"),
+            ("plan", good_plan, "module name = number >= 0, or [numbers of components]"),
             ("beta", self.beta >= 0, ">= 0"),
             ("gamma", self.gamma >= 0, ">= 0"),
             ("diagonal", self.diagonal or not self.regularised, "true, or beta = gamma = 0"),
@@ -134,8 +135,14 @@ class Arm:
         """Singular triplets that KaSA deletes per matrix without a plan: r unless it was set."""
         return self.rank if self.removed_components is None else self.removed_components
 
-    def removed_from(self, module: str) -> int:
-        """Return how many singular triplets KaSA deletes from one weight.
+    @property
+    def planned_removals(self) -> int:
+        """Singular triplets that the plan deletes from all of its weights together."""
+        plan = self.plan or {}
+        return sum(each if isinstance(each, int) else len(each) for each in plan.values())
+
+    def removed_from(self, module: str) -> int | list[int]:
+        """Return how many of its smallest singular triplets a weight loses, or which ones.
 
         A plan names weights as the model's files do; a loaded model may lack their first parts.
         """
@@ -192,6 +199,11 @@ class Arm:
             "noreg": not self.regularised,
         }
         return "-".join([slug, *(name for name, there in parts.items() if there)])
+
+
+def _is_removal(value: Any) -> bool:
+    listed = value if isinstance(value, list) else [value]
+    return all(is_whole(number) and number >= 0 for number in listed)
 
 
 def kasa_parts(rank: int = 8) -> tuple[Arm, ...]:

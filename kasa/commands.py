@@ -70,16 +70,21 @@ COLUMN_OPTIONS = {
 }
 
 
+DATA_OPTIONS = (*COLUMN_OPTIONS, "choices")
+
+
 def say(args: argparse.Namespace, key: str, **values: Any) -> str:
     """Return a sentence in the language that was asked for."""
     return translator(args.lang)(key, **values)
 
 
-def _tell(args: argparse.Namespace, key: str, **values: Any) -> None:
+def tell(args: argparse.Namespace, key: str, **values: Any) -> None:
+    """Print a sentence to stderr at once."""
     print(say(args, key, **values), file=sys.stderr, flush=True)
 
 
-def _source(name: str) -> ModelSource:
+def source_of(name: str) -> ModelSource:
+    """Return a model by name; the hub is asked only where it was switched on."""
     hub = os.environ.get("KASA_HUB") == "1" or Store().hub_access()
     return resolve_model(name, hub_access=hub)
 
@@ -92,14 +97,14 @@ def _spectra(args: argparse.Namespace, source: ModelSource, method: str) -> list
         spent = time.monotonic() - started
         left = translator(args.lang).seconds(spent / step.share - spent) if step.share else "?"
         facts = {"done": step.done, "total": step.total, "name": step.module, "left": left}
-        _tell(args, "cli.progress", **facts)
+        tell(args, "cli.progress", **facts)
 
     keep = Store().spectra_folder(source.sha256)
     return analyse(source, method=method, keep=keep, progress=show)
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Make the folder to write into; what the system refuses is explained."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,12 +116,12 @@ def _writing(path: Path) -> Iterator[None]:
 
 def spectrum(args: argparse.Namespace) -> dict[str, Any]:
     """Measure every linear weight's singular values; optionally write them as npz."""
-    source = _source(args.model)
+    source = source_of(args.model)
     spectra = _spectra(args, source, args.method)
     if args.out:
-        with _writing(Path(args.out)):
+        with writing(Path(args.out)):
             save_spectra(Path(args.out), spectra)
-        _tell(args, "cli.written", path=args.out)
+        tell(args, "cli.written", path=args.out)
     stored = {info.module: info for info in linear_weights(source)}
     matrices = [
         {
@@ -147,15 +152,15 @@ def spectrum(args: argparse.Namespace) -> dict[str, Any]:
 
 def propose_plan(args: argparse.Namespace) -> dict[str, Any]:
     """Propose, by one criterion, which singular components each weight loses."""
-    source = _source(args.model)
+    source = source_of(args.model)
     options = Options(args.rank, args.tau)
     spectra = _spectra(args, source, "exact")
     plan = propose(spectra, args.criterion, args.model, options)
     text = plan_to_toml(plan)
     if args.out:
-        with _writing(Path(args.out)):
+        with writing(Path(args.out)):
             Path(args.out).write_text(text, "utf-8")
-        _tell(args, "cli.written", path=args.out)
+        tell(args, "cli.written", path=args.out)
     else:
         print(text)
     weights = [{"module": module, **vars(cut)} for module, cut in plan.cuts.items()]
@@ -230,7 +235,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     study = store.settled(load_study(Path(args.study)))
     study_id = _resumable(store, study) or store.create_study(study)
     store.update_study(study_id, study)
-    _tell(args, "cli.study", study=study_id)
+    tell(args, "cli.study", study=study_id)
     # What an earlier interruption is still stopping ends first; only then can it start again.
     while any(each.status == "stopping" for each in store.start_study(study_id)):
         ensure_dispatcher(store)
@@ -252,7 +257,7 @@ def _resumable(store: Store, study: Study) -> str | None:
     study_id = store.find_study(study)
     if study_id is None:
         return None
-    now = _source(study.model).sha256
+    now = source_of(study.model).sha256
     done = [each.id for each in store.runs(study_id) if store.has_result(each.id)]
     results = [store.result(run_id) for run_id in done]
     then = {each["conditions"]["model_sha256"] for each in results if each is not None}
@@ -278,7 +283,7 @@ def _wait(args: argparse.Namespace, store: Store, runs: list[RunRecord]) -> list
                 told[each.id] = each.status
                 name = each.kind if each.arm is None else f"{each.arm} seed {each.seed}"
                 status = say(args, f"report.status.{each.status}")
-                _tell(args, "cli.run", name=name, status=status)
+                tell(args, "cli.run", name=name, status=status)
                 if each.error is not None:
                     print(each.error.message(args.lang), file=sys.stderr, flush=True)
         if not any(each.active for each in now):
@@ -353,7 +358,7 @@ def predict(args: argparse.Namespace) -> dict[str, Any]:
     if config is None or record.study_id is None:
         raise StoreError("no_tuned_model", run=record.id)
     study = study_from_dict(config["asked"]["study"])
-    source = _source(study.model)
+    source = source_of(study.model)
     if source.sha256 != config["conditions"]["model_sha256"]:
         raise StoreError("model_changed", run=record.id)
     index = config["asked"]["arm_index"]
@@ -386,7 +391,7 @@ def report(args: argparse.Namespace) -> dict[str, Any]:
     folder = Path(args.out)
     html = folder / f"report-{evidence.record.id}-{args.lang}.html"
     files: list[Path] = []
-    with _writing(html):
+    with writing(html):
         if "html" in formats:
             files.append(write_html(evidence, args.lang, html))
         if "csv" in formats:

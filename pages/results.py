@@ -198,10 +198,10 @@ def show_results(evidence: Evidence) -> None:
     show_robustness(evidence)
     show_curves(evidence, metric)
     show_collateral(evidence)
-    if len(evidence.summaries) > 1:
-        show_examples(evidence)
     if evidence.study.task in CLASS_TASKS:
         show_never_right(evidence)
+    if len(evidence.summaries) > 1:
+        show_examples(evidence)
     losses = plots.loss_curves(evidence, text())
     if losses:
         with st.expander(t("report.section.training")):

@@ -27,6 +27,7 @@ FACTS = (
     "num_trainable_params",
     "num_total_params",
     "num_train_rows",
+    "collateral",
 )
 
 

@@ -189,7 +189,7 @@ def test_a_language_that_the_base_cannot_read_has_a_dash() -> None:
     ]
     evidence = example_evidence(runs)
     assert [gap.language for gap in evidence.harm_gaps] == ["en"]
-    assert {row[1] for row in collateral_table(evidence, translator("en")).rows} == {"–"}
+    assert [row[1] for row in collateral_table(evidence, translator("en")).rows[1:]] == ["–", "–"]
 
 
 def test_runs_from_before_have_no_side_effects_to_show() -> None:
@@ -203,9 +203,8 @@ def test_words(lang: str) -> None:
     text = translator(lang)
     likeness = example_evidence(harmed("likeness", 0.95, 0.85))
     table = collateral_table(likeness, text)
-    assert len(table.rows) == 2
-    assert table.rows[0][1].startswith("0.9")
+    assert [row[1][:3] for row in table.rows] == ["1.0", "0.9", "0.8"]
     assert len(list(collateral_sentences(likeness, text))) == 2
     loss = example_evidence(harmed("loss", 0.0, 0.6931))
-    assert collateral_table(loss, text).rows[1][1].startswith(("×1.99", "×2.0"))
+    assert collateral_table(loss, text).rows[2][1].startswith(("×1.99", "×2.0"))
     assert len(collateral_section(loss, text).blocks) == 3

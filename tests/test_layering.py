@@ -23,6 +23,7 @@ COMMON = ("errors", "text", "checks", "dataspec", "metrics", "arms", "study")
 OUTSIDE = (
     "__main__",
     "commands",
+    "task_commands",
     "worker",
     "jobs",
     "bars",

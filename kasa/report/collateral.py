@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from kasa.report.labels import arm_labels
 from kasa.report.tree import Block, Bullets, Paragraph, Section, Table
 from kasa.text import Translator
-from kasa.verdict.collateral import LANGUAGES, Harm
+from kasa.verdict.collateral import LANGUAGES, Harm, HarmGap
 from kasa.verdict.evidence import Evidence
 
 
@@ -29,6 +29,9 @@ def collateral_table(evidence: Evidence, text: Translator) -> Table:
         (labels[arm], *(_cell(own.get(language), text) for language in LANGUAGES))
         for arm, own in by_arm.items()
     )
+    kind = evidence.harms[0].kind
+    untouched = figure_words(1.0 if kind == "likeness" else 0.0, kind, text)
+    rows = ((text("report.collateral.untouched"), untouched, untouched), *rows)
     names = (text(f"report.collateral.text_{language}") for language in LANGUAGES)
     return Table((text("report.column.arm"), *names), rows, numeric=(1, 2))
 
@@ -51,7 +54,18 @@ def collateral_sentences(evidence: Evidence, text: Translator) -> Iterator[str]:
             a=a,
             b=b,
             language=text(f"report.collateral.text_{gap.language}"),
+            difference=_gap_words(gap, text),
         )
+
+
+def _gap_words(gap: HarmGap, text: Translator) -> str:
+    """Return a difference of likenesses, or by what factor the perplexities differ."""
+    ends = (gap.value, *gap.interval)
+    value, low, high = (
+        text.points(end / 100, 3) if gap.kind == "likeness" else figure_words(end, gap.kind, text)
+        for end in ends
+    )
+    return f"{value}, {text('report.interval', low=low, high=high)}"
 
 
 def collateral_note(evidence: Evidence, text: Translator) -> str:

@@ -11,7 +11,7 @@ from kasa.report.palette import apply_theme, legend_room, method_symbol
 from kasa.report.plots import Chart, arm_names, colors_of, share_axis
 from kasa.report.tree import Block, Bullets, Charts, Paragraph, Section, Table
 from kasa.text import Translator
-from kasa.verdict.curves import MORE_ROWS, ROWS, Curve, CurveSet, Gap, Point
+from kasa.verdict.curves import MORE_ROWS, NOISE, ROWS, Curve, CurveSet, Gap, Point
 from kasa.verdict.evidence import Evidence
 
 BAND_OPACITY = 0.14
@@ -206,12 +206,14 @@ def curve_sentences(evidence: Evidence, text: Translator, found: CurveSet) -> It
             f"report.curves.change.{found.kind}",
             **names,
             level=text.percent(level, 0),
-            far=text.points(gaps[level].estimate.value),
-            near=text.points(gaps[whole].estimate.value),
+            far=_gap_words(gaps[level], text),
+            near=_gap_words(gaps[whole], text),
             change=_gap_words(found.change, text),
             word=text(f"report.curves.word.{found.kind}.{found.verdict}", **names),
         )
     for curve in found.curves:
+        if found.kind == NOISE and curve.points[0].level == 0.0:
+            yield _harm_words(curve, found.metric, labels[curve.arm], text)
         ahead = curve.forecast
         if ahead is not None:
             low, high = (text.points(end) for end in ahead.gain_interval)
@@ -221,7 +223,22 @@ def curve_sentences(evidence: Evidence, text: Translator, found: CurveSet) -> It
                 gain=text.points(ahead.gain),
                 between=text("report.interval", low=low, high=high),
                 value=metric_words(found.metric, ahead.value, text),
+                rows=text.number(curve.points[-1].num_train_rows),
             )
+
+
+def _harm_words(curve: Curve, metric: str, label: str, text: Translator) -> str:
+    """Say how far an arm falls from its labels as they are to the most wrong ones."""
+    first, last = curve.points[0].estimate.value, curve.points[-1].estimate.value
+    return text(
+        "report.curves.harm_noise",
+        arm=label,
+        level=text.percent(curve.points[-1].level, 0),
+        metric=text(f"metrics.word.{metric}"),
+        before=metric_words(metric, first, text),
+        after=metric_words(metric, last, text),
+        change=text.points(last - first),
+    )
 
 
 def curve_notes(text: Translator, found: CurveSet) -> Iterator[str]:

@@ -153,7 +153,7 @@ def _arm_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
 def _removed(arm: Arm, text: Translator) -> str:
     if arm.plan is None:
         return text("report.removed", count=arm.components_to_remove)
-    facts = {"count": text.number(sum(arm.plan.values())), "weights": text.number(len(arm.plan))}
+    facts = {"count": text.number(arm.planned_removals), "weights": text.number(len(arm.plan))}
     return text("report.planned", name=arm.plan_name or "–", **facts)
 
 

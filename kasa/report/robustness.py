@@ -209,7 +209,7 @@ def shares_chart(evidence: Evidence, text: Translator, by: str) -> Chart | None:
     figure.update_layout(margin={"l": 8, "r": 8, "t": 12, "b": 8})
     figure.update_xaxes(
         tickvals=list(range(len(arms))),
-        ticktext=[looks[arm][0] for arm in arms],
+        ticktext=[looks[arm][0].replace(" (", "<br>(") for arm in arms],
         tickangle=-60 if turned else 0,
         showgrid=False,
     )

@@ -75,7 +75,9 @@ def adapted(spectra: Sequence[Spectrum], target_modules: Sequence[str] = ()) -> 
     return found or list(spectra)
 
 
-def with_planned(arms: Sequence[Arm], plan: Mapping[str, int], name: str) -> tuple[Arm, ...]:
+def with_planned(
+    arms: Sequence[Arm], plan: Mapping[str, int] | Mapping[str, list[int]], name: str
+) -> tuple[Arm, ...]:
     """Return the arms and, after the KaSA ones, a further one that follows `plan`, called `name`.
 
     It keeps every other setting of the first KaSA arm and replaces a planned one of the same name.

@@ -57,17 +57,29 @@ def remove_components(weight: torch.Tensor, components: Sequence[int]) -> torch.
 
     Raises `ModelError` as `remove_smallest` does, and for a number out of range.
     """
-    size = min(weight.shape) if weight.ndim == 2 else 0
     wanted = sorted(set(components))
     _check(weight, len(wanted))
     if not wanted:
         return weight
-    if wanted[0] < 0 or wanted[-1] >= size:
+    return subtract(weight, *components_part(weight, wanted))
+
+
+def components_part(
+    weight: torch.Tensor, components: Sequence[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return factors (m, r) and (r, n), float64, whose product is what these components hold.
+
+    Raises `ModelError` as `remove_components` does.
+    """
+    size = min(weight.shape) if weight.ndim == 2 else 0
+    wanted = sorted(set(components))
+    _check(weight, len(wanted))
+    if wanted and not 0 <= wanted[0] <= wanted[-1] < size:
         raise ModelError("removal_too_large", count=wanted[-1] + 1, limit=size - 1)
-    if wanted[0] == size - len(wanted):
-        return remove_smallest(weight, len(wanted))
+    if not wanted or wanted[0] == size - len(wanted):
+        return smallest_part(weight, len(wanted))
     places = [size - 1 - number for number in wanted]
-    return subtract(weight, *_part(weight, _eigenvectors(smaller_gram(weight), places)))
+    return _part(weight, _eigenvectors(smaller_gram(weight), places))
 
 
 def _check(weight: torch.Tensor, count: int) -> None:

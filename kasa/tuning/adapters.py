@@ -10,7 +10,7 @@ the same on every model. PEFT ties the number of removed triplets to r; here the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from transformers.pytorch_utils import Conv1D
 
 from kasa.arms import Arm
 from kasa.errors import ModelError, StoreError, TrainingError
-from kasa.spectral.removal import remove_smallest, smallest_part, subtract
+from kasa.spectral.removal import components_part, smallest_part, subtract
 from kasa.spectral.spectrum import singular_values
 from kasa.tuning.configs import peft_config, usual_targets
 
@@ -89,12 +89,13 @@ def adapt(
     if arm.method != "kasa":
         return get_peft_model(base, config, adapter_name=ADAPTER), {}
     originals = {name: _weight(base, name).detach().clone() for name in names}
-    counts = {base.get_submodule(name): arm.removed_from(name) for name in names}
+    removals = {base.get_submodule(name): arm.removed_from(name) for name in names}
     if not arm.diagonal:
         for name in names:
             weight = _weight(base, name)
-            weight.data = remove_smallest(weight.data, counts[base.get_submodule(name)])
-    with removing(lambda layer, _rank: counts[layer]):
+            part = removed_part(weight.data, removals[base.get_submodule(name)])
+            weight.data = subtract(weight.data, *part)
+    with removing(lambda layer, _rank: removals[layer]):
         adapted = get_peft_model(base, config, adapter_name=ADAPTER)
     return adapted, {
         name: Expectation(weight, removed_norm(weight, arm.removed_from(name)))
@@ -111,17 +112,25 @@ def _adapted_as_told(base: nn.Module, config: Any) -> nn.Module:
         raise TrainingError("peft_config_bad", kind=kind, detail=detail) from error
 
 
-def removed_norm(weight: Tensor, count: int) -> float:
-    """Return sqrt(Σσᵢ²) over the `count` smallest σ: the ‖W − W'‖_F of removing them."""
-    if count == 0:
+def removed_part(weight: Tensor, removal: int | Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return factors of what a removal takes: so many of the smallest, or numbered components."""
+    if isinstance(removal, int):
+        return smallest_part(weight, removal)
+    return components_part(weight, removal)
+
+
+def removed_norm(weight: Tensor, removal: int | Sequence[int]) -> float:
+    """Return sqrt(Σσᵢ²) over what a removal takes: the ‖W − W'‖_F of removing it."""
+    if not removal:
         return 0.0
-    smallest = singular_values(weight)[-count:]
-    return float((smallest**2).sum() ** 0.5)
+    values = singular_values(weight)
+    taken = values[-removal:] if isinstance(removal, int) else values[sorted(set(removal))]
+    return float((taken**2).sum() ** 0.5)
 
 
 @contextmanager
-def removing(count: Callable[[nn.Module, int], int]) -> Iterator[None]:
-    """Let PEFT's KaSA layers remove `count(base layer, r)` triplets, inside the block."""
+def removing(removal: Callable[[nn.Module, int], int | Sequence[int]]) -> Iterator[None]:
+    """Let PEFT's KaSA layers lose what `removal(base layer, r)` says, inside the block."""
     if peft.__version__ != PEFT_VERSION:
         raise TrainingError("peft_version", got=peft.__version__, wanted=PEFT_VERSION)
     original = KasaLinearVariant.__dict__["_truncate_base_weight"]
@@ -131,7 +140,7 @@ def removing(count: Callable[[nn.Module, int], int]) -> Iterator[None]:
         weight = base.weight
         if rank >= min(weight.shape):
             return original(module, rank)  # PEFT says why not
-        left, right = smallest_part(weight.data, count(base, rank))
+        left, right = removed_part(weight.data, removal(base, rank))
         weight.data = subtract(weight.data, left, right)
         return left.float(), right.float()  # as PEFT's own does
 

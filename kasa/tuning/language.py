@@ -53,7 +53,7 @@ class LanguageTask(Task):
 
     def tokenise(self, part: Part) -> Dataset:
         """Return prompt and right answer as token ids; the prompt's beginning makes room."""
-        return self._encoded([self._pair(part, row, self._right(part, row)) for row in _all(part)])
+        return self._encoded([self.pair(part, row, self._right(part, row)) for row in _all(part)])
 
     def _encoded(self, pairs: Sequence[tuple[list[int], list[int]]]) -> Dataset:
         columns: dict[str, list[Any]] = {"prompt": [], "answer": [], "length": []}
@@ -66,7 +66,8 @@ class LanguageTask(Task):
     def _right(self, part: Part, row: int) -> str:
         return part.choices[row][part.labels[row]] if part.choices else str(part.labels[row])
 
-    def _pair(self, part: Part, row: int, answer: str) -> tuple[list[int], list[int]]:
+    def pair(self, part: Part, row: int, answer: str) -> tuple[list[int], list[int]]:
+        """Return the tokens of a row's prompt and of an answer to it."""
         limit = self.reader.max_length
         end = self.reader.tokenizer.eos_token_id
         words = self.reader.tokenizer(answer, add_special_tokens=False)["input_ids"]
@@ -132,11 +133,11 @@ class LanguageTask(Task):
         """Return written answers with the right answer's loss per token, or the chosen ones."""
         if self.parts.task == "multiple_choice":
             pairs = [
-                self._pair(part, row, choice) for row in _all(part) for choice in part.choices[row]
+                self.pair(part, row, choice) for row in _all(part) for choice in part.choices[row]
             ]
             figures = np.array([-loss for loss in self.token_losses(model, pairs)])
             return choice_answers(part, by_row(part, figures))
-        pairs = [self._pair(part, row, self._right(part, row)) for row in _all(part)]
+        pairs = [self.pair(part, row, self._right(part, row)) for row in _all(part)]
         return text_answers(part, self.write(model, part.texts), self.token_losses(model, pairs))
 
     def save(self, model: nn.Module, folder: Path) -> None:

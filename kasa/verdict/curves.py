@@ -190,7 +190,8 @@ def foretell(points: Sequence[Point], drawn: Sequence[Replicates], margin: float
     The error 1 − metric at x times the rows is taken as c + a·x^−b with a, c ≥ 0 and b from 0.05
     to 1 (power laws of learning: Hestness et al. 2017, arXiv:1712.00409). The shape is fitted to
     the points, and to 1,000 draws of them: the test rows drawn anew, the same for all points, and
-    each point moved by its seeds' luck. The gain is the fit's own, from x = 1 on.
+    each point moved by its seeds' luck. The gain is the fit's own, from x = 1 on; it is added to
+    what was measured there.
     """
     shares = np.array([point.level for point in points])
     targets = np.array([1.0, MORE_ROWS])
@@ -201,13 +202,13 @@ def foretell(points: Sequence[Point], drawn: Sequence[Replicates], margin: float
     draws = draws + rng.normal(size=draws.shape) * luck
     now, later = power_law(shares, 1 - seen[None], targets)[0]
     errors = power_law(shares, 1 - draws, targets)
-    gains = errors[:, 0] - errors[:, 1]
+    gain, gains = float(now - later), errors[:, 0] - errors[:, 1]
     low, high = _ends(gains)
     verdict = "more" if low > margin else "little" if high <= margin else "cannot_tell"
     return Forecast(
-        value=1 - later,
-        interval=_ends(1 - errors[:, 1]),
-        gain=now - later,
+        value=points[-1].estimate.value + gain,
+        interval=_ends(draws[:, -1] + gains),
+        gain=gain,
         gain_interval=(low, high),
         verdict=verdict,
     )

@@ -151,7 +151,7 @@ def test_reload_and_second_tab_show_the_same_study(
     study_id = draft(studio.store, tmp_path)
     visitor = visit(studio).open(lang="en")
     visitor.click(f"open_{study_id}").title("Base model")
-    visitor.menu("4 Experiment").title("Experiment")
+    visitor.menu("5 Experiment").title("Experiment")
     named = visitor.page.get_by_text("Study: Which *defect*?")
     expect(named).to_be_visible()
     assert visitor.study_id() == study_id

@@ -41,9 +41,10 @@ def test_pages_answer_at_once_and_leave_torch_out(
     pages = {
         "1 Model": "Base model",
         "3 Data": "Data",
-        "4 Experiment": "Experiment",
-        "5 Results": "Results",
-        "6 Report": "Report",
+        "4 Task knowledge": "Task knowledge",
+        "5 Experiment": "Experiment",
+        "6 Results": "Results",
+        "7 Report": "Report",
         "Settings": "Settings",
     }
     took: dict[str, float] = {}

@@ -1,0 +1,31 @@
+"""What a job's result depends on, as its key: equal studies share it, whatever else they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from kasa.arms import Arm
+from kasa.study import Study
+
+# What decides which rows score and measure, and how they are read.
+READING = ("max_length", "validation_fraction", "test_fraction", "split_seed", "class_weights")
+
+
+def kasa_arm(study: Study) -> Arm:
+    """Return the study's first KaSA arm, whose layers are looked at, or KaSA as it usually is."""
+    return next((arm for arm in study.arms if arm.method == "kasa"), Arm("kasa"))
+
+
+def knowledge_key(study: Study, tolerance: float) -> str:
+    """Return the key of the job `knowledge`: model, data, division, layers and tolerance."""
+    record = study.to_dict()
+    facts = {
+        "model": study.model,
+        "data": {k: v for k, v in record["data"].items() if k != "path" or not study.data.sha256},
+        "reading": {name: record["protocol"][name] for name in READING},
+        "modules": kasa_arm(study).target_modules,
+        "tolerance": tolerance,
+    }
+    text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
+    return f"knowledge:{hashlib.sha256(text.encode()).hexdigest()[:24]}"

@@ -1,0 +1,182 @@
+"""Which singular components of a base carry a task: scores from the user's rows, cuts measured.
+
+Scores come from training rows (kasa.spectral.importance), measurements from validation rows, which
+no score has seen. A head starts from the linear probe; nothing of the base is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from kasa.errors import ModelError
+from kasa.model.source import ModelSource
+from kasa.spectral.importance import (
+    Factors,
+    Portion,
+    Scores,
+    component_scores,
+    factors_of,
+)
+from kasa.study import Protocol
+from kasa.tuning.answers import softmax
+from kasa.tuning.blocks import from_block
+from kasa.tuning.language import LanguageTask
+from kasa.tuning.outcome import Part, Parts
+from kasa.tuning.probe import by_row, scale_of
+from kasa.tuning.tasks import Task, on_device, task_for
+
+# Enough to rank components (their stability tells), and as many as a small dataset has.
+SCORED_ROWS = 300
+BATCH = 16
+
+
+class Knowledge:
+    """A base with its probe head on a task's rows: score its components, remove them, measure."""
+
+    def __init__(self, source: ModelSource, parts: Parts, protocol: Protocol) -> None:
+        """Load the base, fit the linear probe where the task has a head, and freeze all of it."""
+        self.task: Task = task_for(source, parts, protocol)
+        self.task.prepare()
+        self.model: Any = self.task.model()
+        self.model.eval().requires_grad_(requires_grad=False)
+        self.parts = parts
+        self._factors: dict[str, Factors] = {}
+
+    @property
+    def base(self) -> nn.Module:
+        """The base model."""
+        found: nn.Module = self.model.base
+        return found
+
+    def modules(self) -> list[str]:
+        """Return the names of all linear layers of the base's blocks, in order.
+
+        Layers outside the blocks (a pooler that no pooling reads, a language head) are left out.
+        """
+        names = [
+            name
+            for name, layer in self.base.named_modules()
+            if isinstance(layer, (nn.Linear, Conv1D)) and any(p.isdigit() for p in name.split("."))
+        ]
+        if not names:
+            kind = type(self.base).__name__
+            raise ModelError("no_targets", model_type=kind, wanted="-")
+        return names
+
+    def portions(self, part: Part, num_rows: int = SCORED_ROWS) -> list[Portion]:
+        """Return the first `num_rows` rows of a part, shuffled by a fixed seed, as batches."""
+        order = np.random.default_rng(0).permutation(len(part.rows))[:num_rows]
+        rows = self.task.tokenise(part.take(int(place) for place in order))
+        size = min(BATCH, max(1, len(order) // 2))
+        found = []
+        for start in range(0, len(rows), size):
+            chosen = [rows[index] for index in range(start, min(start + size, len(rows)))]
+            batch = on_device(self.task.collate(chosen), self.model)
+            pieces = [
+                len(row["input_ids"]) if isinstance(row.get("input_ids"), list) else 1
+                for row in chosen
+            ]
+            found.append(Portion(batch, tuple(pieces)))
+        return found
+
+    def scores(
+        self, modules: Sequence[str] | None = None, num_rows: int = SCORED_ROWS
+    ) -> Iterator[Scores]:
+        """Yield every layer's component scores from training rows."""
+        portions = self.portions(self.parts.train, num_rows)
+        yield from component_scores(self.base, modules or self.modules(), portions, self.loss)
+
+    def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the task's mean loss over a batch with its labels."""
+        found: Tensor = self.model(**batch)["loss"]
+        return found
+
+    def factors(self, module: str) -> Factors:
+        """Return a layer's decomposition, kept for the next call."""
+        if module not in self._factors:
+            self._factors[module] = factors_of(self.base.get_submodule(module))
+        return self._factors[module]
+
+    @contextmanager
+    def without(self, removed: Mapping[str, Sequence[int]]) -> Iterator[None]:
+        """Take components out of the base inside the block: module → their numbers."""
+        kept: list[tuple[Any, Tensor]] = []
+        try:
+            for module, components in removed.items():
+                if not components:
+                    continue
+                layer: Any = self.base.get_submodule(module)
+                part, weight = self.factors(module).part(components), layer.weight.data
+                layer.weight.data = weight - (part if isinstance(layer, nn.Linear) else part.T)
+                kept.append((layer, weight))
+            yield
+        finally:
+            for layer, weight in kept:
+                layer.weight.data = weight
+
+    def measured(self, part: Part) -> Measured:
+        """Return the loss of every row of a part, and whether it is answered rightly."""
+        task, model = self.task, self.model
+        if isinstance(task, LanguageTask):
+            return _measured_words(task, model, part)
+        figures = task.figures(model, part)  # type: ignore[attr-defined]
+        if self.parts.task == "regression":
+            scale = scale_of(self.parts)
+            wanted = (np.asarray(part.labels, dtype=np.float64) - scale.mean) / scale.spread
+            return Measured((figures[:, 0] - wanted) ** 2, None)
+        if self.parts.task == "multiple_choice":
+            return _chosen(by_row(part, figures[:, 0]), part)
+        return _chosen(list(figures), part)
+
+    def resumed(self, module: str, part: Part) -> AbstractContextManager[None]:
+        """Answer `part` from the block of `module` upwards inside the context.
+
+        Not for bases that write: prompts and choices are read in other batches than rows.
+        """
+        if isinstance(self.task, LanguageTask):
+            return nullcontext()
+        return from_block(self.base, module, lambda: self.measured(part))
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Loss per row, (N,), and whether each row is answered rightly; None where that is no word."""
+
+    losses: NDArray[np.float64]
+    right: NDArray[np.bool_] | None
+
+    @property
+    def loss(self) -> float:
+        """The mean loss."""
+        return float(self.losses.mean())
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of right answers."""
+        return None if self.right is None else float(self.right.mean())
+
+
+def _chosen(figures: Sequence[NDArray[Any]], part: Part) -> Measured:
+    """Return −log softmax(figures)[label] per row, and whether the label's is the largest."""
+    chances = [softmax(row) for row in figures]
+    pairs = list(zip(chances, part.labels, strict=True))
+    losses = -np.log([max(float(row[label]), 1e-12) for row, label in pairs])
+    return Measured(losses, np.array([int(row.argmax()) == label for row, label in pairs]))
+
+
+def _measured_words(task: LanguageTask, model: Any, part: Part) -> Measured:
+    if part.choices:
+        rows = range(len(part.rows))
+        pairs = [task.pair(part, row, choice) for row in rows for choice in part.choices[row]]
+        figures = -np.array(task.token_losses(model, pairs))
+        return _chosen(by_row(part, figures), part)
+    pairs = [task.pair(part, row, str(part.labels[row])) for row in range(len(part.rows))]
+    return Measured(np.array(task.token_losses(model, pairs)), None)
