@@ -27,14 +27,14 @@ def removal_chart(measured: Mapping[str, Any], text: Translator) -> Chart:
     """Return the held-out loss's rise by share removed from every matrix, a line per criterion."""
     figure, base = go.Figure(), measured["plan"]["base_loss"]
     tolerance, shares = measured["plan"]["tolerance"], {0.0}
-    highest = tolerance
+    highest, lowest = tolerance, 0.0
     for curve in measured["curves"]:
         if curve["scope"] != "all":
             continue
         color, symbol = CRITERION_LOOKS[curve["criterion"]]
         name, steps = text(f"knowledge.criterion.{curve['criterion']}"), curve["steps"]
         rises = [step["change"] / base for step in steps]
-        highest = max(highest, *rises)
+        highest, lowest = max(highest, *rises), min(lowest, *rises)
         shares |= {step["share"] for step in steps}
         figure.add_scatter(
             x=[step["share"] for step in steps],
@@ -60,9 +60,8 @@ def removal_chart(measured: Mapping[str, Any], text: Translator) -> Chart:
         ticktext=[text.percent(tick, 0) for tick in ticks if tick == 0 or tick >= 1 / 16],
     )
     top = min(MOST_RISE, 1.1 * highest)
-    figure.update_yaxes(
-        title=text("knowledge.rise_axis"), tickformat="+.0%", range=[-0.08 * top, top], nticks=6
-    )
+    ends = [1.1 * lowest - 0.08 * top, top]
+    figure.update_yaxes(title=text("knowledge.rise_axis"), tickformat="+.0%", range=ends, nticks=6)
     words = {"tolerance": text.percent(tolerance, 1)}
     title, note = (text(f"knowledge.chart.removal.{part}", **words) for part in ("title", "note"))
     return Chart("knowledge-removal", title, note, figure)

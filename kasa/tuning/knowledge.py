@@ -1,7 +1,7 @@
 """Which singular components of a base carry a task: scores from the user's rows, cuts measured.
 
 Scores come from training rows (kasa.spectral.importance), measurements from validation rows, which
-no score has seen. A head starts from the linear probe; nothing of the base is trained.
+no score has seen. A head is fitted as a mild linear probe; nothing of the base is trained.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,24 +29,34 @@ from kasa.spectral.importance import (
 from kasa.study import Protocol
 from kasa.tuning.answers import softmax
 from kasa.tuning.blocks import from_block
+from kasa.tuning.heads import HeadTask
 from kasa.tuning.language import LanguageTask
 from kasa.tuning.outcome import Part, Parts
-from kasa.tuning.probe import by_row, scale_of
+from kasa.tuning.probe import by_row, fit_probe, scale_of
 from kasa.tuning.tasks import Task, on_device, task_for
 
 # Enough to rank components (their stability tells), and as many as a small dataset has.
 SCORED_ROWS = 300
 BATCH = 16
+# The head is the mildest of the linear probe's. One that knows its rows by heart hardly has a
+# gradient on them: on BANKING77 the strength that validation likes best (C = 10, training loss
+# 0.02) foretells held-out losses with ρ = 0.4 to 0.6, this one (0.70) with 0.99.
+STRENGTH = 0.1
 
 
 class Knowledge:
     """A base with its probe head on a task's rows: score its components, remove them, measure."""
 
     def __init__(self, source: ModelSource, parts: Parts, protocol: Protocol) -> None:
-        """Load the base, fit the linear probe where the task has a head, and freeze all of it."""
+        """Load the base, fit a mild linear head where the task has one, and freeze all of it."""
         self.task: Task = task_for(source, parts, protocol)
-        self.task.prepare()
-        self.model: Any = self.task.model()
+        model: Any = self.task.model()
+        if isinstance(self.task, HeadTask):
+            features = partial(self.task.features, model)
+            weights = protocol.class_weights
+            probe = fit_probe(features, parts, class_weights=weights, strengths=(STRENGTH,))
+            model.set_head(*probe.head())
+        self.model = model
         self.model.eval().requires_grad_(requires_grad=False)
         self.parts = parts
         self._factors: dict[str, Factors] = {}

@@ -75,7 +75,11 @@ class Probe:
 
 
 def fit_probe(
-    features: Callable[[Part], Any], parts: Parts, *, class_weights: bool = False
+    features: Callable[[Part], Any],
+    parts: Parts,
+    *,
+    class_weights: bool = False,
+    strengths: Sequence[float] = STRENGTHS,
 ) -> Probe:
     """Fit a linear model for every strength and keep the best on validation.
 
@@ -85,14 +89,14 @@ def fit_probe(
     train_x, val_x = features(parts.train), features(parts.validation)
     trials: list[dict[str, Any]] = []
     fitted = []
-    for strength in STRENGTHS:
+    for strength in strengths:
         with stopwatch() as fitting:
             model = _fit(parts, train_x, strength, class_weights)
         validation = _answers(model, parts, val_x, parts.validation).validation
         trials.append({"C": strength, "validation": validation, "train_seconds": fitting.seconds})
         fitted.append(model)
     best = min(range(len(trials)), key=lambda i: preference(trials[i]["validation"]))
-    return Probe(fitted[best], STRENGTHS[best], trials, trials[best]["validation"], parts)
+    return Probe(fitted[best], strengths[best], trials, trials[best]["validation"], parts)
 
 
 def _fit(parts: Parts, features: Any, strength: float, class_weights: bool) -> Any:
