@@ -20,6 +20,7 @@ VERBS = {
     **commands.VERBS,
     "importance": task_commands.importance,
     "sensitivity": task_commands.sensitivity,
+    "export": task_commands.export,
 }
 
 
@@ -77,6 +78,10 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("predict", "a tuned run beside its base, for new texts")
     sub.add_argument("run", help="a run id")
     sub.add_argument("texts", nargs="+", metavar="text")
+    sub = verb("export", "a tuned run as a model that others can load")
+    sub.add_argument("run", help="a run id")
+    sub.add_argument("--as", dest="kind", required=True, help="peft, lora, or merged")
+    sub.add_argument("--out", required=True, help="a new folder")
     sub = verb("report", "the meeting pack of a study")
     sub.add_argument("study", help="a study id, or the study file that was run")
     sub.add_argument("--format", default="html,csv", help="html, csv, or both with a comma")

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -347,23 +348,40 @@ def queue(args: argparse.Namespace) -> dict[str, Any]:
     return {"studies": studies}
 
 
+@dataclass(frozen=True)
+class RunAgain:
+    """A finished run with what is needed to load its model: study, base and place of its arm."""
+
+    record: RunRecord
+    result: dict[str, Any]
+    study: Study
+    source: ModelSource
+    arm_index: int
+
+
+def run_again(run_id: str) -> RunAgain:
+    """Return a finished run, on the base that it was tuned on; raises `StoreError` for others."""
+    store = Store()
+    record = store.run(run_id)
+    result = store.result(record.id)
+    if result is None or record.study_id is None:
+        raise StoreError("no_tuned_model", run=record.id)
+    study = study_from_dict(result["asked"]["study"])
+    source = source_of(study.model)
+    if source.sha256 != result["conditions"]["model_sha256"]:
+        raise StoreError("model_changed", run=record.id)
+    return RunAgain(record, result, study, source, result["asked"]["arm_index"])
+
+
 def predict(args: argparse.Namespace) -> dict[str, Any]:
     """Predict new texts with a tuned run and, beside it, with its untouched base."""
     from kasa.tuning.outcome import split_parts
     from kasa.tuning.predict import predict_base, predict_tuned
 
-    store = Store()
-    record = store.run(args.run)
-    config = store.result(record.id)
-    if config is None or record.study_id is None:
-        raise StoreError("no_tuned_model", run=record.id)
-    study = study_from_dict(config["asked"]["study"])
-    source = source_of(study.model)
-    if source.sha256 != config["conditions"]["model_sha256"]:
-        raise StoreError("model_changed", run=record.id)
-    index = config["asked"]["arm_index"]
-    parts = split_parts(store.rows(record.study_id), study.task)
-    tuned = predict_tuned(source, study, parts, index, record.folder, args.texts)
+    run = run_again(args.run)
+    record, study, source = run.record, run.study, run.source
+    parts = split_parts(Store().rows(str(record.study_id)), study.task)
+    tuned = predict_tuned(source, study, parts, run.arm_index, record.folder, args.texts)
     base = predict_base(source, study, parts, args.texts)
     answers = [
         {"text": text, "tuned": after, "base": before}

@@ -1,4 +1,4 @@
-"""The verbs about a task's knowledge: component scores, and cuts measured."""
+"""The verbs about what a task needs and what it has learned: scores, cuts, exports."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from kasa.commands import DATA_OPTIONS, say, source_of, tell, writing
+from kasa.commands import DATA_OPTIONS, RunAgain, run_again, say, source_of, tell, writing
 from kasa.data.card import prepare_study
 from kasa.data.check import guessed_spec
 from kasa.data.columns import guess_columns
 from kasa.data.read import read_table
 from kasa.dataspec import DataSpec
+from kasa.report.labels import arm_labels, metric_words
+from kasa.runs.files import write_bytes
+from kasa.runs.store import Store
 from kasa.study import Protocol
+from kasa.text import translator
 
 if TYPE_CHECKING:
     from kasa.spectral.importance import Scores
+    from kasa.tuning.export import Exported
     from kasa.tuning.knowledge import Knowledge
+    from kasa.tuning.predict import Tuned
 
 
 def data_spec(args: argparse.Namespace) -> DataSpec:
@@ -103,3 +109,74 @@ def sensitivity(args: argparse.Namespace) -> dict[str, Any]:
             Path(args.out).write_text(tomli_w.dumps({"arms": [arm]}), "utf-8")
         tell(args, "cli.written", path=args.out)
     return {"rows": len(part.rows), "curves": [asdict(c) for c in curves], "plan": asdict(found)}
+
+
+def export(args: argparse.Namespace) -> dict[str, Any]:
+    """Write a tuned run as a model that others can load, with a card, proven by a fresh process."""
+    from kasa.tuning import export as exporting
+    from kasa.tuning.outcome import split_parts
+    from kasa.tuning.predict import load_tuned
+    from kasa.tuning.train import quiet_transformers
+
+    quiet_transformers()
+    run = run_again(args.run)
+    arm = run.study.arms[run.arm_index]
+    exporting.check_kind(arm, args.kind, run.record.id)
+    parts = split_parts(Store().rows(str(run.record.study_id)), run.study.task)
+    tuned = load_tuned(run.source, run.study, parts, run.arm_index, run.record.folder)
+    out = Path(args.out)
+    with writing(out):
+        found = exporting.export(
+            tuned, run.source, arm, run.record.folder, args.kind, out, parts.test.texts
+        )
+        card = _card(args, run, found, len(parts.test.rows), tuned)
+        write_bytes(out / "README.md", card.encode())
+    facts = {"count": found.num_texts, "deviation": f"{found.deviation:.1e}"}
+    print(say(args, "export.written", path=str(out), **facts))
+    told = {name: value for name, value in vars(found).items() if name != "folder"}
+    return {"run": run.record.id, "folder": str(out), **told}
+
+
+def _card(
+    args: argparse.Namespace, run: RunAgain, found: Exported, num_test: int, tuned: Tuned
+) -> str:
+    """Return the model card of an export."""
+    from kasa.tuning.export import base_name, kind_of
+
+    text = translator(args.lang)
+    measured = run.result["measured"]
+    labels = arm_labels(run.study, text)
+    metrics = ", ".join(
+        f"{text(f'metrics.{name}')} {metric_words(name, measured['metrics'][name], text)}"
+        for name in run.study.metrics
+    )
+    kind = text(f"export.kind_{found.kind}", rank=found.rank)
+    rows = measured.get("num_train_rows") or "?"
+    classes = {"causal": "AutoModelForCausalLM", "seq2seq": "AutoModelForSeq2SeqLM"}
+    auto = classes.get(kind_of(tuned.task), "AutoModel")
+    base = base_name(run.source)
+    if found.kind == "merged":
+        code = [f"from transformers import {auto}", f"model = {auto}.from_pretrained('.')"]
+    else:
+        code = [
+            "from peft import PeftModel",
+            f"from transformers import {auto}",
+            f"base = {auto}.from_pretrained('{base}')",
+            "model = PeftModel.from_pretrained(base, '.')",
+        ]
+    label = labels[str(run.record.arm)]
+    lines = [
+        f"# {text('export.title', arm=label, seed=run.record.seed, kind=kind)}",
+        text("export.what", study=run.study.title, rows=rows, test=num_test, metrics=metrics),
+        text("export.base", model=base, sha256=run.source.sha256),
+        text("export.data"),
+        f"## {text('export.load')}",
+        "\n".join(["```python", *code, "```"]),
+        *(
+            [text("export.head", pooling=tuned.task.reader.pooling)]
+            if (found.folder / "labels.json").exists()
+            else []
+        ),
+        text("export.checked", count=found.num_texts, deviation=f"{found.deviation:.1e}"),
+    ]
+    return "\n\n".join(lines) + "\n"

@@ -22,9 +22,9 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from kasa import commands
-from kasa.__main__ import main, parser
+from kasa.__main__ import VERBS, main, parser
 from kasa.arms import Arm
-from kasa.commands import CRITERION_NAMES, VERBS
+from kasa.commands import CRITERION_NAMES
 from kasa.data.check import check_file
 from kasa.dataspec import Reading
 from kasa.model.source import resolve_model

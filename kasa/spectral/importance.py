@@ -116,7 +116,7 @@ class _Sums:
         x, gradient = _by_sequence(x), _by_sequence(gradient)
         seen = x @ self.factors.right
         pulled = gradient @ self.factors.left
-        pieces = (seen * pulled).sum(1) * self.factors.singular_values
+        pieces = torch.einsum("btk,btk->bk", seen, pulled) * self.factors.singular_values
         rows = pieces
         if sum(portion.counts) == len(pieces) and max(portion.counts) > 1:
             owner = torch.repeat_interleave(
@@ -126,15 +126,14 @@ class _Sums:
             rows = pieces.new_zeros(len(portion.counts), pieces.shape[1])
             rows = rows.index_add(0, owner, pieces)
         mask = portion.batch.get("attention_mask")
-        squares = seen.square()
-        tokens = float(x.shape[0] * x.shape[1])
-        if mask is not None and mask.shape == x.shape[:2]:
-            squares = squares * mask.to(squares).unsqueeze(-1)
-            tokens = float(mask.sum())
+        # Padding counts for nothing; a layer that sees no tokens has none.
+        if mask is None or mask.shape != x.shape[:2]:
+            mask = torch.ones(x.shape[:2], device=x.device)
+        counted = torch.einsum("btk,bt->k", seen.square(), mask.to(seen))
         self.sums["first"][half] += rows.sum(0).double().cpu()
         self.sums["squares"][half] += rows.square().sum(0).double().cpu()
-        self.sums["inputs"][half] += squares.sum((0, 1)).double().cpu()
-        self.tokens[half] += tokens
+        self.sums["inputs"][half] += counted.double().cpu()
+        self.tokens[half] += float(mask.sum())
 
     def scores(self, halves: Sequence[int], num_rows: Sequence[int]) -> dict[str, Values]:
         """Return the criteria's values from these halves, and the signed mean as `expected`."""

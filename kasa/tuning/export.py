@@ -1,0 +1,258 @@
+"""Taking a tuned run away: as PEFT adapter, as portable plain LoRA, or as a merged model folder.
+
+A KaSA result is an ordinary LoRA on the *untouched* base: with the removed part U_D·Σ_D·V_Dᵀ,
+
+    W' + ΔW = W + [s·B·diag(d), −U_D·Σ_D]·[A; V_Dᵀ]
+
+is a plain LoRA of rank r + |D|, which any server of LoRAs can load and take off again. Every export
+is loaded in a fresh process, by transformers and PEFT alone, and must say what the run says.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from peft import LoraConfig
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from kasa.arms import Arm
+from kasa.errors import StoreError
+from kasa.model.source import EMBEDDED, ModelSource
+from kasa.tuning import adapters
+from kasa.tuning.heads import HEAD_FILE
+from kasa.tuning.language import LanguageTask
+from kasa.tuning.predict import Tuned
+from kasa.tuning.tasks import Task, on_device
+from kasa.tuning.train import ADAPTER_FOLDER
+
+KINDS = ("peft", "lora", "merged")
+LOW_RANK = ("kasa", "lora", "rslora")
+TOLERANCE = 1e-4
+NUM_TEXTS = 8
+EMBEDDED_ORIGIN = "sentence-transformers/all-MiniLM-L6-v2"
+ADAPTER_FILE = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Where an export lies, its rank where it is a LoRA, and how far a fresh process was off.
+
+    `deviation` is max |y − y_run| / max(1, max |y_run|) over the outputs for a few test texts.
+    """
+
+    folder: Path
+    kind: str
+    rank: int | None
+    deviation: float
+    num_texts: int
+
+
+def base_name(source: ModelSource) -> str:
+    """Return the name by which others find the base."""
+    return EMBEDDED_ORIGIN if source.name == EMBEDDED else source.name
+
+
+def check_kind(arm: Arm, kind: str, run: str) -> None:
+    """Raise `StoreError` where an arm cannot be exported so."""
+    if kind not in KINDS:
+        raise StoreError("unknown_export", got=kind, wanted=", ".join(KINDS))
+    if kind == "lora" and arm.method not in LOW_RANK:
+        raise StoreError("export_not_low_rank", run=run, method=arm.method)
+    if kind == "peft" and arm.method == "full":
+        raise StoreError("export_no_adapter", run=run)
+    follows_paper = arm.diagonal and arm.plan is None and arm.components_to_remove == arm.rank
+    if kind == "peft" and arm.method == "kasa" and not follows_paper:
+        raise StoreError("export_own_cut", run=run)
+
+
+def export(
+    tuned: Tuned,
+    source: ModelSource,
+    arm: Arm,
+    run_folder: Path,
+    kind: str,
+    out: Path,
+    texts: Sequence[str],
+) -> Exported:
+    """Write a tuned run into the new folder `out`, verified by a fresh process.
+
+    `texts` are what both sides are asked. Raises `StoreError` for a folder that is not empty, for
+    an arm that cannot be exported so, and where the fresh process says something else; then
+    nothing is left.
+    """
+    check_kind(arm, kind, run_folder.name)
+    if out.exists() and any(out.iterdir()):
+        raise StoreError("export_folder_full", path=str(out))
+    task, asked = tuned.task, list(texts)[:NUM_TEXTS]
+    expected = _outputs(task, tuned.model, asked)
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        rank = None
+        if kind == "peft":
+            shutil.copytree(run_folder / ADAPTER_FOLDER, out, dirs_exist_ok=True)
+        elif kind == "lora":
+            rank = _write_lora(tuned.model, source, arm, out)
+        else:
+            _write_merged(tuned.model, source, arm, out)
+        for name in (HEAD_FILE, "labels.json"):
+            if (run_folder / name).exists():
+                shutil.copy(run_folder / name, out / name)
+        deviation = _verified(task, source, kind, out, asked, expected)
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)
+        raise
+    return Exported(out, kind, rank, deviation, len(asked))
+
+
+def _verified(
+    task: Task,
+    source: ModelSource,
+    kind: str,
+    out: Path,
+    asked: Sequence[str],
+    expected: NDArray[np.float64],
+) -> float:
+    """Return how far a fresh process is off, or raise `StoreError` where that is too far."""
+    record: dict[str, Any] = {
+        "kind": kind_of(task),
+        "base": str(out if kind == "merged" else source.folder),
+        "adapter": None if kind == "merged" else str(out),
+        "portable": kind == "lora",
+        "texts": list(asked),
+        "max_length": task.reader.max_length,
+    }
+    found = _asked_again(record)
+    deviation = float(np.abs(found - expected).max()) / max(1.0, float(np.abs(expected).max()))
+    if not deviation <= TOLERANCE:
+        raise StoreError("export_differs", path=str(out), got=f"{deviation:.1e}")
+    return deviation
+
+
+def _write_lora(model: Any, source: ModelSource, arm: Arm, out: Path) -> int:
+    """Write the arm's change of the untouched base as one plain LoRA; return its rank."""
+    tuner: nn.Module = model.base.base_model.model
+    untouched = _untouched(model, source)
+    factors: dict[str, tuple[Tensor, Tensor]] = {}
+    for name in _adapted(tuner):
+        layer: Any = tuner.get_submodule(name)
+        down = layer.lora_A[adapters.ADAPTER].weight.detach()
+        up = layer.lora_B[adapters.ADAPTER].weight.detach() * layer.scaling[adapters.ADAPTER]
+        if arm.method == "kasa":
+            if arm.diagonal:
+                up = up * layer.lora_diag[adapters.ADAPTER].detach()
+            left, right = adapters.removed_part(untouched[name], arm.removed_from(name))
+            up = torch.cat([up, -left.to(up)], dim=1)
+            down = torch.cat([down, right.to(down)], dim=0)
+        factors[name] = (up, down)
+    rank = max(down.shape[0] for _, down in factors.values())
+    state = {}
+    for name, (up, down) in factors.items():
+        short = rank - down.shape[0]
+        prefix = f"base_model.model.{name}"
+        state[f"{prefix}.lora_A.weight"] = nn.functional.pad(down, (0, 0, 0, short)).contiguous()
+        state[f"{prefix}.lora_B.weight"] = nn.functional.pad(up, (0, short)).contiguous()
+    save_file({key: value.cpu() for key, value in state.items()}, out / ADAPTER_FILE)
+    config = model.base.peft_config[adapters.ADAPTER]
+    LoraConfig(
+        r=rank,
+        lora_alpha=rank,
+        target_modules=sorted(factors),
+        fan_in_fan_out=config.fan_in_fan_out,
+        inference_mode=True,
+        base_model_name_or_path=base_name(source),
+    ).save_pretrained(str(out))
+    return rank
+
+
+def _adapted(tuner: nn.Module) -> list[str]:
+    return [name for name, layer in tuner.named_modules() if hasattr(layer, "lora_A")]
+
+
+def _untouched(model: Any, source: ModelSource) -> dict[str, Tensor]:
+    """Return the base's own weights of the adapted layers, read anew."""
+    from kasa.tuning.reader import load_encoder, load_writer
+
+    writes = getattr(model, "pooling", None) is None
+    kind = "seq2seq" if getattr(model.base.config, "is_encoder_decoder", False) else "causal"
+    base = load_writer(source, kind) if writes else load_encoder(source)
+    names = _adapted(model.base.base_model.model)
+    return {name: base.get_submodule(name).weight.detach() for name in names}
+
+
+def _write_merged(model: Any, source: ModelSource, arm: Arm, out: Path) -> None:
+    """Write the tuned base as a model folder with the tokenizer and what says how to pool."""
+    base = model.base if arm.method == "full" else model.base.merge_and_unload()
+    base.save_pretrained(str(out))
+    weights = {path.name for path in source.weight_files()}
+    for path in sorted(source.folder.iterdir()):
+        # Configuration and weights are the model's own now; indexes and other formats are not.
+        wanted = path.suffix in {".json", ".txt", ".model", ".jinja"}
+        known = path.name in weights or path.name.endswith(".index.json")
+        if wanted and not known and not (out / path.name).exists():
+            shutil.copy(path, out / path.name)
+    pooling = source.folder / "1_Pooling"
+    if pooling.is_dir():
+        shutil.copytree(pooling, out / pooling.name, dirs_exist_ok=True)
+
+
+def _outputs(task: Task, model: Any, texts: Sequence[str]) -> NDArray[np.float64]:
+    """Return what the run's own base says: logits of a writer, token states of a reader."""
+    model.eval()
+    tokens = task.reader.tokenizer(
+        list(texts),
+        padding=True,
+        truncation=True,
+        max_length=task.reader.max_length,
+        return_tensors="pt",
+    )
+    batch = {name: tokens[name] for name in ("input_ids", "attention_mask")}
+    if kind_of(task) == "seq2seq":
+        batch["decoder_input_ids"] = batch["input_ids"][:, :2]
+    with torch.inference_mode():
+        found = model.base(**on_device(batch, model))
+    states = found.logits if isinstance(task, LanguageTask) else found.last_hidden_state
+    if kind_of(task) != "seq2seq":
+        states = states * batch["attention_mask"].unsqueeze(-1).to(states)
+    return np.asarray(states.float().cpu().numpy(), dtype=np.float64)
+
+
+def kind_of(task: Task) -> str:
+    """Return how the base is loaded: causal, seq2seq, encoder (of a seq2seq base) or reader."""
+    if isinstance(task, LanguageTask):
+        return "causal" if task.causal else "seq2seq"
+    return "encoder" if task.reader.writes == "seq2seq" else "reader"
+
+
+def _asked_again(record: dict[str, Any]) -> NDArray[np.float64]:
+    """Return what a fresh process says that knows transformers and PEFT, and nothing of us."""
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answer = Path(folder) / "asked.json", Path(folder) / "answer.npy"
+        asked.write_text(json.dumps(record | {"answer": str(answer)}), "utf-8")
+        script = Path(__file__).with_name("loads_alone.py")
+        done = subprocess.run(
+            [sys.executable, "-I", str(script), str(asked)],
+            check=False,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        if done.returncode != 0:
+            detail = "\n".join(done.stderr.strip().splitlines()[-3:])[:400]
+            raise StoreError(
+                "export_unloadable", path=record["adapter"] or record["base"], detail=detail
+            )
+        found: NDArray[np.float64] = np.load(answer, allow_pickle=False)
+        return found

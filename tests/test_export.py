@@ -1,0 +1,202 @@
+"""Exports say what their run says: factors in this process, whole models in a fresh one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from kasa.__main__ import main
+from kasa.arms import Arm
+from kasa.dataspec import DataSpec
+from kasa.errors import StoreError
+from kasa.model.source import ModelSource
+from kasa.runs.store import Store
+from kasa.study import Protocol, Study
+from kasa.tuning import export as exporting
+from kasa.tuning.export import check_kind, export
+from kasa.tuning.outcome import Parts
+from kasa.tuning.predict import Tuned, load_tuned
+from kasa.tuning.reader import load_encoder
+from kasa.tuning.train import run_tuned
+from kasa.worker import work
+from tests.small_studies import small_study
+from tests.tiny_models import (
+    run_folder,
+    small_parts,
+    small_runs,
+    task_texts,
+    write_tiny_bert,
+    write_tiny_llama,
+)
+
+QUERY = "encoder.layer.0.attention.self.query"
+LOW_RANK = (
+    Arm("lora", 3),
+    Arm("rslora", 3, alpha=5),
+    Arm("kasa", 2),
+    Arm("kasa", 2, removed_components=0),
+    Arm("kasa", 3, removed_components=7, alpha=3),
+    Arm("kasa", 2, plan={QUERY: [0, 4, 9]}),
+    Arm("kasa", 2, plan={QUERY: 5}, diagonal=False, beta=0.0, gamma=0.0),
+    Arm("kasa", 2, target_modules=("query", "intermediate.dense")),
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with small_runs():
+        yield
+
+
+@pytest.fixture(scope="module")
+def parts() -> Parts:
+    return small_parts("classification")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory, parts: Parts) -> ModelSource:
+    return write_tiny_bert(tmp_path_factory.mktemp("bert"), task_texts(parts))
+
+
+def tuned_run(source: ModelSource, parts: Parts, arm: Arm, folder: Path) -> tuple[Tuned, Path]:
+    """Train an arm a little and return its model, loaded anew, with the run's folder."""
+    protocol = Protocol("quick", epochs=1, learning_rates=(3e-2,), max_length=32)
+    label = {"generation": {"prompt": "text", "answer": "crew"}}.get(
+        parts.task, {"text": "text", "label": "crew"}
+    )
+    study = Study("Away", source.name, DataSpec("rows.csv", **label), (arm,), protocol)
+    own = run_folder(folder, "run")
+    run_tuned(source, parts, protocol, arm, (3e-2,), 0, own)
+    return load_tuned(source, study, parts, 0, own), own
+
+
+@pytest.mark.parametrize("arm", LOW_RANK, ids=lambda arm: arm.slug)
+def test_a_portable_lora_is_the_run_on_the_untouched_base(
+    source: ModelSource,
+    parts: Parts,
+    tmp_path: Path,
+    arm: Arm,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a fresh process, but in this one: plain PEFT on a base read anew."""
+    tuned, own = tuned_run(source, parts, arm, tmp_path)
+    monkeypatch.setattr(exporting, "_verified", lambda *_: 0.0)
+    found = export(tuned, source, arm, own, "lora", tmp_path / "out", parts.test.texts)
+    base = load_encoder(source).eval()
+    tokens = tuned.task.reader.tokenizer(
+        list(parts.test.texts), padding=True, truncation=True, max_length=32, return_tensors="pt"
+    )
+    batch = {name: tokens[name] for name in ("input_ids", "attention_mask")}
+    with torch.inference_mode():
+        untouched = base(**batch).last_hidden_state
+        plain = PeftModel.from_pretrained(base, str(found.folder)).eval()
+        away = plain(**batch).last_hidden_state
+        with plain.disable_adapter():
+            off = plain(**batch).last_hidden_state
+        model = tuned.model.eval()
+        here = model.get_submodule("base")(**batch).last_hidden_state
+    assert torch.equal(off, untouched)
+    assert away == pytest.approx(here, abs=1e-4)
+    assert (away - untouched).abs().max() > 1e-3
+    state = load_file(found.folder / "adapter_model.safetensors")
+    assert {value.shape[0] for key, value in state.items() if "lora_A" in key} == {found.rank}
+    most = 0
+    if arm.method == "kasa":
+        most = arm.components_to_remove if arm.plan is None else arm.planned_removals
+    assert found.rank == arm.rank + most
+
+
+@pytest.mark.parametrize(
+    ("kind", "arm", "task"),
+    [
+        ("lora", Arm("kasa", 2, removed_components=5), "generation"),
+        ("peft", Arm("kasa", 2), "classification"),
+    ],
+)
+def test_a_fresh_process_says_what_the_run_says(
+    tmp_path: Path, kind: str, arm: Arm, task: str
+) -> None:
+    parts = small_parts(task)
+    write = write_tiny_llama if task == "generation" else write_tiny_bert
+    source = write(tmp_path / "model", task_texts(parts))
+    tuned, own = tuned_run(source, parts, arm, tmp_path)
+    found = export(tuned, source, arm, own, kind, tmp_path / "out", parts.test.texts)
+    assert 0 <= found.deviation <= 1e-4
+    names = {path.name for path in found.folder.iterdir()}
+    assert "adapter_config.json" in names
+    assert ("head.safetensors" in names) == (task == "classification")
+    assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in names)
+
+
+def test_an_export_that_says_something_else_is_taken_back(
+    source: ModelSource, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = Arm("lora", 2)
+    tuned, own = tuned_run(source, parts, arm, tmp_path)
+    right = exporting._outputs(tuned.task, tuned.model, parts.test.texts[:8])
+    monkeypatch.setattr(exporting, "_asked_again", lambda _: right + 0.1)
+    with pytest.raises(StoreError) as error:
+        export(tuned, source, arm, own, "lora", tmp_path / "out", parts.test.texts)
+    assert error.value.code == "export_differs"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_something_in_it_is_left_alone(
+    source: ModelSource, parts: Parts, tmp_path: Path
+) -> None:
+    arm = Arm("lora", 2)
+    tuned, own = tuned_run(source, parts, arm, tmp_path)
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "mine.txt").write_text("mine")
+    with pytest.raises(StoreError) as error:
+        export(tuned, source, arm, own, "lora", full, parts.test.texts)
+    assert error.value.code == "export_folder_full"
+    assert (full / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arm", "kind", "code"),
+    [
+        (Arm("lora"), "zip", "unknown_export"),
+        (Arm("dora"), "lora", "export_not_low_rank"),
+        (Arm("full"), "peft", "export_no_adapter"),
+        (Arm("kasa", 8, removed_components=0), "peft", "export_own_cut"),
+        (Arm("kasa", 8, plan={QUERY: [1]}), "peft", "export_own_cut"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_loaded(arm: Arm, kind: str, code: str) -> None:
+    with pytest.raises(StoreError) as error:
+        check_kind(arm, kind, "abc")
+    assert error.value.code == code
+
+
+def test_the_command_writes_a_card(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store()
+    texts = [f"{a} {b}" for a in ("fuse blown in panel", "oil leaks at the pump") for b in "0123"]
+    model = write_tiny_bert(tmp_path / "model", texts)
+    protocol = Protocol("quick", epochs=1, learning_rates=(1e-2,), parallel_runs=1)
+    study = small_study(tmp_path, (Arm("lora", 2),), protocol)
+    study_id = store.create_study(Study(**(vars(study) | {"model": model.name})))
+    (run,) = store.start_study(study_id)
+    assert work(store, run.id), store.run(run.id).error
+    out = tmp_path / "away"
+    assert main(["export", run.id, "--as", "merged", "--out", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["run"], told["kind"], told["rank"]) == (run.id, "merged", None)
+    card = (out / "README.md").read_text("utf-8")
+    assert "Which crew?" in card
+    assert model.sha256 in card
+    assert "AutoModel.from_pretrained" in card
+    names = {path.name for path in out.iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "head.safetensors"} <= names
+    assert main(["export", run.id, "--as", "merged", "--out", str(out)]) == 1
+    assert "something in" in capsys.readouterr().err
