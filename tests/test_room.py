@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kasa.arms import Arm
+from kasa.arms import Arm, curve_arms
 from kasa.dataspec import DataSpec
 from kasa.study import Protocol, Study
 from kasa.tuning import room
@@ -106,6 +106,16 @@ def test_the_smallest_change_that_fits(
 ) -> None:
     assert fitting_change(study_of(places, batch), MEASURED, memory) == wanted
     assert wanted is None or fits(wanted.peak_memory_bytes, memory)
+
+
+def test_points_of_curves_need_what_their_arm_needs() -> None:
+    study = study_of()
+    points = curve_arms(study.arms[:1], (0.5,), (0.1,))
+    with_points = replace(study, arms=study.arms + points)
+    for memory in (900, 1250, 1500):
+        assert fitting_change(with_points, MEASURED, memory) == fitting_change(
+            study, MEASURED, memory
+        )
 
 
 def test_a_probe_that_did_not_measure_the_start_promises_nothing_from_batches() -> None:

@@ -78,8 +78,10 @@ def fitting_change(study: Study, measured: dict[str, Any], memory_bytes: int) ->
         if fits(need, memory_bytes):
             return Change(alone, need)
     size = protocol.batch_size // 2
+    # A curve's points need what their arm needs, which alone was measured.
+    probed = [each for each in estimates if each.arm in measured["arms"]]
     while size:
-        need = max(_peak(each, measured, size / protocol.batch_size) for each in estimates)
+        need = max(_peak(each, measured, size / protocol.batch_size) for each in probed)
         if fits(need, memory_bytes):
             return Change(alone | {"batch_size": size}, need)
         size //= 2
