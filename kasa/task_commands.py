@@ -15,6 +15,7 @@ from kasa.data.check import guessed_spec
 from kasa.data.columns import guess_columns
 from kasa.data.read import read_table
 from kasa.dataspec import DataSpec
+from kasa.errors import ModelError
 from kasa.report.labels import arm_labels, metric_words
 from kasa.runs.files import write_bytes
 from kasa.runs.store import Store
@@ -47,6 +48,9 @@ def _knowledge(args: argparse.Namespace) -> tuple[Knowledge, list[Scores]]:
     known = Knowledge(source_of(args.model), parts, protocol)
     wanted = tuple(args.targets or ())
     modules = [name for name in known.modules() if not wanted or name.endswith(wanted)]
+    if not modules:
+        kind = type(known.base).__name__
+        raise ModelError("no_targets", model_type=kind, wanted=", ".join(wanted))
     return known, list(known.scores(modules, args.rows))
 
 

@@ -49,7 +49,7 @@ def quick() -> Iterator[None]:
             original(task)
             prepared[asked] = task.probe
         task.probe = prepared[asked]
-        return None, task.probe
+        return task.model(), task.probe
 
     with small_runs(), pytest.MonkeyPatch.context() as patched:
         patched.setattr(HeadTask, "probed", probed_once)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from peft import PeftModel
@@ -19,6 +21,7 @@ from kasa.model.source import ModelSource
 from kasa.runs.store import Store
 from kasa.study import Protocol, Study
 from kasa.tuning import export as exporting
+from kasa.tuning import loads_alone
 from kasa.tuning.export import check_kind, export
 from kasa.tuning.outcome import Parts
 from kasa.tuning.predict import Tuned, load_tuned
@@ -117,11 +120,22 @@ def test_a_portable_lora_is_the_run_on_the_untouched_base(
     [
         ("lora", Arm("kasa", 2, removed_components=5), "generation"),
         ("peft", Arm("kasa", 2), "classification"),
+        ("merged", Arm("kasa", 2, plan={QUERY: [0, 4]}), "classification"),
+        ("merged", Arm("full"), "classification"),
     ],
 )
-def test_a_fresh_process_says_what_the_run_says(
-    tmp_path: Path, kind: str, arm: Arm, task: str
+def test_the_script_on_its_own_says_what_the_run_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, arm: Arm, task: str
 ) -> None:
+    """The same script in this process; the last test starts it in one of its own."""
+
+    def here(record: dict[str, Any]) -> Any:
+        asked, answer = tmp_path / "asked.json", tmp_path / "answer.npy"
+        asked.write_text(json.dumps(record | {"answer": str(answer)}), "utf-8")
+        loads_alone.main(str(asked))
+        return np.load(answer, allow_pickle=False)
+
+    monkeypatch.setattr(exporting, "_asked_again", here)
     parts = small_parts(task)
     write = write_tiny_llama if task == "generation" else write_tiny_bert
     source = write(tmp_path / "model", task_texts(parts))
@@ -129,7 +143,7 @@ def test_a_fresh_process_says_what_the_run_says(
     found = export(tuned, source, arm, own, kind, tmp_path / "out", parts.test.texts)
     assert 0 <= found.deviation <= 1e-4
     names = {path.name for path in found.folder.iterdir()}
-    assert "adapter_config.json" in names
+    assert "model.safetensors" in names if kind == "merged" else "adapter_config.json" in names
     assert ("head.safetensors" in names) == (task == "classification")
     assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in names)
 
@@ -177,7 +191,7 @@ def test_what_cannot_be_is_said_before_anything_is_loaded(arm: Arm, kind: str, c
     assert error.value.code == code
 
 
-def test_the_command_writes_a_card(
+def test_the_command_asks_a_fresh_process_and_writes_a_card(
     workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = Store()

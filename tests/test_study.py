@@ -47,6 +47,7 @@ def refused(record: dict[str, Any]) -> StudyError:
 words = st.text(min_size=1, max_size=20).filter(str.strip)
 shares = st.floats(0.01, 0.44)
 above_zero = st.floats(1e-6, 1e6)
+removals = st.integers(0, 99) | st.lists(st.integers(0, 99), max_size=3)
 configs = st.dictionaries(st.sampled_from(["r", "alpha", "rank"]), st.integers(1, 64)).map(
     lambda settings: {"peft_type": "LOHA"} | settings
 )
@@ -65,7 +66,7 @@ def an_arm(draw: st.DrawFn) -> Arm:
         beta=draw(st.floats(0, 10)) if diagonal else 0,
         gamma=draw(st.floats(0, 10)) if diagonal else 0,
         target_modules=tuple(draw(st.lists(words, max_size=3))),
-        plan=draw(st.none() | st.dictionaries(words, st.integers(0, 99), max_size=3)),
+        plan=draw(st.none() | st.dictionaries(words, removals, max_size=3)),
         plan_name=draw(st.none() | words),
         diagonal=diagonal,
         config=draw(configs) if method == "peft" else None,

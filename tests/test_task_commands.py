@@ -65,3 +65,10 @@ def test_a_file_that_is_not_there_is_said(
 ) -> None:
     assert main(["importance", "embedded", "nowhere.csv"]) == 1
     assert "nowhere.csv" in capsys.readouterr().err
+
+
+def test_layers_that_the_model_does_not_have_are_said(
+    asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["importance", *asked, "--targets", "wings"]) == 1
+    assert "wings" in capsys.readouterr().err

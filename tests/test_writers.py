@@ -257,7 +257,7 @@ def test_the_likeliest_choice_is_chosen(sources: dict[str, ModelSource], kind: s
     part = task.parts.test
     wanted = []
     for row, choices in enumerate(part.choices):
-        pairs = [task._pair(part, row, choice) for choice in choices]
+        pairs = [task.pair(part, row, choice) for choice in choices]
         means = [float(answer_chances(task, model, pair).mean()) for pair in pairs]
         wanted.append(choices[int(np.argmax(means))])
     assert list(task.answer(model, part).table["predicted"]) == wanted
