@@ -23,7 +23,9 @@ from tests.browser.studio import ROOT, Server, Visitor
 from tests.known_answers import bert_tensors, write_model
 from tests.result_files import draft, finish
 
-PAGES = ("", "model", "spectrum", "data", "experiment", "results", "report", "settings")
+PAGES = (
+    *("", "model", "spectrum", "data", "knowledge", "experiment", "results", "report", "settings"),
+)
 CHARTS = {"spectrum": 3, "data": 1, "results": 8}
 KEY = re.compile(r"\b[a-z_]+(?:\.[a-z_0-9]+)+\b")
 # What sticks out to the right of the window, and what the page would have to be scrolled for.
@@ -32,6 +34,16 @@ OVERFLOW = """() => {
   const root = document.documentElement;
   return [root.scrollWidth - innerWidth, main.scrollWidth - main.clientWidth];
 }"""
+
+
+def overflow(visitor: Visitor) -> list[int]:
+    """Return what sticks out once the page has followed its window, which a busy machine delays."""
+    for _ in range(50):
+        found: list[int] = visitor.page.evaluate(OVERFLOW)
+        if found == [0, 0]:
+            break
+        visitor.page.wait_for_timeout(100)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +88,7 @@ def test_every_page_on_a_phone_and_on_a_desk(
         visitor.settle()
         expect(charts).to_have_count(CHARTS.get(name, 0))
         visitor.page.wait_for_timeout(300)  # charts follow the window a moment later
-        assert visitor.page.evaluate(OVERFLOW) == [0, 0], f"{width} pixels wide"
+        assert overflow(visitor) == [0, 0], f"{width} pixels wide"
         too_wide = [
             box
             for box in (chart.bounding_box() for chart in charts.all())
