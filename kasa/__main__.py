@@ -15,6 +15,7 @@ from typing import Any
 
 from kasa import commands, task_commands
 from kasa.errors import KasaError
+from kasa.tuning.keys import BUDGET, SCOPES, TOLERANCE
 
 VERBS = {
     **commands.VERBS,
@@ -51,9 +52,11 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", help="write an npz of module/criterion")
     sub = verb("sensitivity", "held-out loss against removed components, and the best cut")
     _add_task(sub, model_help)
-    sub.add_argument("--scope", choices=("all", "layer", "kind", "matrix"), default="all")
-    sub.add_argument("--tolerance", type=float, default=0.02, help="share by which loss may rise")
-    sub.add_argument("--budget", type=int, default=32, help="how many cuts a plan may try")
+    sub.add_argument("--scope", choices=SCOPES, default=SCOPES[0])
+    sub.add_argument(
+        "--tolerance", type=float, default=TOLERANCE, help="share by which loss may rise"
+    )
+    sub.add_argument("--budget", type=int, default=BUDGET, help="how many cuts a plan may try")
     sub.add_argument("--out", help="write the plan as an arm of a study file (TOML)")
     sub = verb("check-data", "format, encoding, columns, task, problems by row")
     sub.add_argument("file")

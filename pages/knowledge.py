@@ -15,10 +15,9 @@ from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord, StudyRecord
 from kasa.spectral.plans import with_planned
 from kasa.study import Study
-from kasa.tuning.keys import knowledge_key
+from kasa.tuning.keys import TOLERANCE, knowledge_key
 
 TOLERANCES = (0.005, 0.01, 0.02, 0.05, 0.1)
-USUAL = 0.02
 PHASES = ("prepare", "score", "curves", "layers", "plan")
 
 
@@ -28,13 +27,13 @@ def choose_tolerance() -> float:
     chosen = st.segmented_control(
         t("knowledge_page.tolerance"),
         TOLERANCES,
-        default=USUAL,
+        default=TOLERANCE,
         format_func=names.__getitem__,
         key="tolerance",
         required=True,
         help=t("knowledge_page.tolerance_help"),
     )
-    return float(chosen or USUAL)
+    return float(chosen or TOLERANCE)
 
 
 def working(job_id: str) -> None:

@@ -11,14 +11,11 @@ from kasa.model.source import resolve_model
 from kasa.runs.job import Job
 from kasa.study import study_from_dict
 from kasa.tuning.adapters import target_modules
-from kasa.tuning.keys import kasa_arm
+from kasa.tuning.keys import TOLERANCE, kasa_arm
 from kasa.tuning.knowledge import Knowledge
 from kasa.tuning.outcome import split_parts
-from kasa.tuning.sensitivity import SHARES, TOLERANCE, plan, sensitivity
+from kasa.tuning.sensitivity import SHARES, plan, sensitivity
 from kasa.tuning.train import quiet_transformers
-
-# How many cuts a plan may try.
-BUDGET = 32
 
 
 def execute(job: Job) -> dict[str, Any]:
@@ -71,7 +68,6 @@ def execute(job: Job) -> dict[str, Any]:
         scores,
         measured,
         tolerance=tolerance,
-        budget=BUDGET,
         progress=lambda done, total: step("plan", done, total),
     )
     return {

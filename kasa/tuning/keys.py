@@ -1,4 +1,7 @@
-"""What a job's result depends on, as its key: equal studies share it, whatever else they hold."""
+"""What asks for a task's knowledge: its usual settings, and the key that equal studies share.
+
+It is light, so that pages and the command line can say what is usual without loading a model.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,12 @@ import json
 from kasa.arms import Arm
 from kasa.study import Study
 
+# What a cut is asked about: all matrices, or each layer, kind of layer, or matrix on its own.
+SCOPES = ("all", "layer", "kind", "matrix")
+# A rise of the loss by this share of it is taken as none, unless the user says otherwise.
+TOLERANCE = 0.02
+# How many cuts a plan may try.
+BUDGET = 32
 # What decides which rows score and measure, and how they are read.
 READING = ("max_length", "validation_fraction", "test_fraction", "split_seed", "class_weights")
 

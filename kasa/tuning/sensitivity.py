@@ -15,13 +15,11 @@ from scipy.special import stdtrit
 
 from kasa.spectral.importance import SCORES, Scores
 from kasa.tuning.blocks import block_of
+from kasa.tuning.keys import BUDGET, TOLERANCE
 from kasa.tuning.knowledge import Knowledge, Measured
 from kasa.tuning.outcome import Part
 
 SHARES = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
-SCOPES = ("all", "layer", "kind", "matrix")
-# A rise of the loss by this share of it is taken as none, unless the user says otherwise.
-TOLERANCE = 0.02
 LEVEL = 0.95
 Interval = tuple[float, float]
 Removed = dict[str, tuple[int, ...]]
@@ -105,8 +103,7 @@ def scopes(knowledge: Knowledge, modules: Sequence[str], scope: str) -> dict[str
     """Return the named groups of modules that a scope stands for, in the model's order."""
     groups: dict[str, list[str]] = {}
     for module in modules:
-        blocks, place = block_of(knowledge.base, module)
-        del blocks
+        _, place = block_of(knowledge.base, module)
         kind = module.split(f".{place}.", 1)[-1]
         name = {"all": "all", "layer": str(place), "kind": kind, "matrix": module}[scope]
         groups.setdefault(name, []).append(module)
@@ -168,7 +165,7 @@ def plan(
     *,
     criteria: Sequence[str] = SCORES,
     tolerance: float = TOLERANCE,
-    budget: int = 32,
+    budget: int = BUDGET,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> TaskPlan:
     """Return the largest cut shown to cost no more than `tolerance`·loss on `part`.
