@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app.components import number_field, whole_field
 from app.i18n import t, text
-from kasa.arms import METHODS, Arm, kasa_parts
+from kasa.arms import METHODS, STARTING, STARTS, Arm, kasa_parts
 from kasa.report.labels import arm_labels
 from kasa.study import Study
 
@@ -78,7 +78,8 @@ def arm_settings(study: Study) -> tuple[Arm, ...]:
                 columns[0], t("experiment.advanced.rank"), arm.rank, (1, 1024), f"rank_{key}"
             )
             settings = _kasa_settings(arm, columns[1:], key, rank) if arm.method == "kasa" else {}
-            changed.append(replace(arm, rank=rank, **settings))
+            begun = _beginning(arm, key) if arm.method in STARTING else {}
+            changed.append(replace(arm, rank=rank, **settings, **begun))
         else:
             changed.append(arm)
     return tuple(changed)
@@ -123,6 +124,27 @@ def _config(arm: Arm, key: str) -> dict[str, Any]:
         st.error(t("experiment.advanced.config_bad"), icon=":material/error:")
         return before
     return found
+
+
+def _beginning(arm: Arm, key: str) -> dict[str, Any]:
+    """Let the person say where the adapter begins, and whether ranks go where they are needed."""
+    begins, spreads = st.columns(2, vertical_alignment="bottom")
+    names = {start: t(f"arms.start.{start or 'random'}") for start in (None, *STARTS)}
+    start = begins.selectbox(
+        t("experiment.advanced.start"),
+        list(names),
+        index=list(names).index(arm.start),
+        format_func=names.__getitem__,
+        key=f"start_{key}",
+        help=t("experiment.advanced.start_help"),
+    )
+    spread = spreads.checkbox(
+        t("experiment.advanced.spread"),
+        value=bool(arm.spread),
+        key=f"spread_{key}",
+        help=t("experiment.advanced.spread_help"),
+    )
+    return {"start": start, "spread": spread or None}
 
 
 def _kasa_settings(

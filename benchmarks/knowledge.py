@@ -56,13 +56,14 @@ def main() -> None:
         from kasa.study import Protocol
         from kasa.tuning.knowledge import Knowledge
         from kasa.tuning.outcome import split_parts
+        from kasa.tuning.tasks import task_for
 
         file = Path(home) / "banking77.csv"
         write_data(data, file, 0)
         spec = DataSpec(str(file), "text", "intent", "part", fixes=("duplicate",))
         prepared, _ = prepare_study(spec, Protocol("standard"))
         parts = split_parts(prepared.rows)
-        known = Knowledge(resolve_model("embedded"), parts, Protocol("standard"))
+        known = Knowledge(task_for(resolve_model("embedded"), parts, Protocol("standard")))
         modules = known.modules()
         start = time.perf_counter()
         known.model.requires_grad_(requires_grad=True)

@@ -12,6 +12,9 @@ from kasa.dataspec import TASKS
 HEAD_TASKS = ("classification", "pair_classification", "regression", "multiple_choice")
 # Where there is another label to give a row instead of its own.
 NOISE_TASKS = ("classification", "pair_classification", "multiple_choice")
+# Directions that A can begin with, and the methods that can begin so.
+STARTS = ("gradient", "aligned", "removed")
+STARTING = ("kasa", "lora", "rslora")
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,12 @@ class Arm:
     truncated base. `target_modules` names the adapted linear layers; empty means the architecture's
     usual ones. `config` is the PEFT configuration of method "peft", as its adapter_config.json has
     it. `learning_rates` are the arm's own grid, as long as the study's; empty means the study's
-    times the method's factor. With a `train_share` it
-    is trained on that share of the training rows, with a `label_noise` that share of them has a
-    wrong label: points of a learning curve and of a noise curve, beside the arms that are judged.
+    times the method's factor. `start` says where A begins instead of at random: at the task's
+    gradient, at the base's directions that matter most to the task, or at the removed ones;
+    `spread` gives the ranks of all matrices to those that the task's gradient asks for. With a
+    `train_share` it is trained on that share of the training rows, with a `label_noise` that share
+    of them has a wrong label: points of a learning curve and of a noise curve, beside the arms that
+    are judged.
     """
 
     method: str
@@ -82,6 +88,8 @@ class Arm:
     learning_rates: tuple[float, ...] = ()
     train_share: float | None = None
     label_noise: float | None = None
+    start: str | None = None
+    spread: bool | None = None
 
     def __post_init__(self) -> None:
         """Check every setting."""
@@ -99,6 +107,7 @@ class Arm:
         needs_config = self.method == "peft"
         named = isinstance(self.config, dict) and bool(self.config.get("peft_type"))
         rates, share, noise = self.learning_rates, self.train_share, self.label_noise
+        startable = self.method in STARTING
         rules = [
             ("rank", 1 <= self.rank <= 1024, "1 … 1024"),
             ("alpha", alpha is None or alpha > 0, "> 0"),
@@ -116,6 +125,9 @@ class Arm:
                 for name, value in (("train_share", share), ("label_noise", noise))
             ),
             ("label_noise", share is None or noise is None, "none, where train_share is set"),
+            ("start", self.start in {None, *STARTS}, " | ".join(STARTS)),
+            ("start", self.start is None or startable, f"none, or method {' | '.join(STARTING)}"),
+            ("spread", not self.spread or startable, f"none, or method {' | '.join(STARTING)}"),
         ]
         for name, good, wanted in rules:
             check(condition=good, name=f"arms.{name}", got=getattr(self, name), wanted=wanted)
@@ -172,6 +184,11 @@ class Arm:
         return "adalora" in {self.method, str((self.config or {}).get("peft_type")).lower()}
 
     @property
+    def informed(self) -> bool:
+        """Whether the adapter's shape or beginning is read off the training rows first."""
+        return self.start is not None or bool(self.spread)
+
+    @property
     def regularised(self) -> bool:
         """Whether KaSA's penalties count."""
         return self.beta > 0 or self.gamma > 0
@@ -189,14 +206,15 @@ class Arm:
         if not self.facts.ranked:
             return self.method
         slug = f"{self.method}-r{self.rank}"
-        if self.method != "kasa":
-            return slug
         removed = self.components_to_remove
+        is_kasa = self.method == "kasa"
         parts = {
-            "plan": self.plan is not None,
-            f"cut{removed}": self.plan is None and removed != self.rank,
-            "nodiag": not self.diagonal,
-            "noreg": not self.regularised,
+            "plan": is_kasa and self.plan is not None,
+            f"cut{removed}": is_kasa and self.plan is None and removed != self.rank,
+            "nodiag": is_kasa and not self.diagonal,
+            "noreg": is_kasa and not self.regularised,
+            str(self.start): self.start is not None,
+            "spread": bool(self.spread),
         }
         return "-".join([slug, *(name for name, there in parts.items() if there)])
 

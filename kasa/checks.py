@@ -21,6 +21,10 @@ def is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
+
+
 def is_real(value: object) -> bool:
     """Say whether a value is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
@@ -42,7 +46,8 @@ def _all(rule: Callable[[object], bool]) -> Callable[[object], bool]:
 TYPES: dict[str, tuple[Callable[[object], bool], str]] = {
     "str": (is_text, "text"),
     "str | None": (_or_none(is_text), "text"),
-    "bool": (lambda value: isinstance(value, bool), "true or false"),
+    "bool": (_is_bool, "true or false"),
+    "bool | None": (_or_none(_is_bool), "true or false"),
     "int": (is_whole, "a whole number"),
     "int | None": (_or_none(is_whole), "a whole number"),
     "float": (is_real, "a number"),

@@ -39,13 +39,14 @@ def _knowledge(args: argparse.Namespace) -> tuple[Knowledge, list[Scores]]:
     """Load model and data, and score the components of the layers that were asked for."""
     from kasa.tuning.knowledge import Knowledge
     from kasa.tuning.outcome import split_parts
+    from kasa.tuning.tasks import task_for
     from kasa.tuning.train import quiet_transformers
 
     quiet_transformers()
     protocol = Protocol("quick")
     prepared, _ = prepare_study(data_spec(args), protocol)
     parts = split_parts(prepared.rows, prepared.task)
-    known = Knowledge(source_of(args.model), parts, protocol)
+    known = Knowledge(task_for(source_of(args.model), parts, protocol))
     wanted = tuple(args.targets or ())
     modules = [name for name in known.modules() if not wanted or name.endswith(wanted)]
     if not modules:

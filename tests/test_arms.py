@@ -60,6 +60,12 @@ def test_the_columns_make_the_task(task: str) -> None:
         (Arm("ia3"), "ia3"),
         (Arm("full"), "full"),
         (Arm("peft", config={"peft_type": "LoHa"}), "peft-loha"),
+        (Arm("lora", start="gradient"), "lora-r8-gradient"),
+        (
+            Arm("kasa", plan={"query": 3}, start="removed", spread=True),
+            "kasa-r8-plan-removed-spread",
+        ),
+        (Arm("lora", spread=False), "lora-r8"),
         (Arm("zero_shot"), "zero_shot"),
         (Arm("majority"), "majority"),
     ],

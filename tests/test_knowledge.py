@@ -24,6 +24,7 @@ from kasa.tuning.sensitivity import (
     stable_share,
     step_of,
 )
+from kasa.tuning.tasks import task_for
 from tests.tiny_models import (
     small_parts,
     task_texts,
@@ -48,7 +49,7 @@ def knowledge_of(kind: str, folder: Path) -> Knowledge:
     task, writer = KINDS[kind]
     parts = small_parts(task)
     source: ModelSource = writer(folder, task_texts(parts))
-    return Knowledge(source, parts, Protocol("quick", max_length=32))
+    return Knowledge(task_for(source, parts, Protocol("quick", max_length=32)))
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +231,7 @@ def test_a_plan_of_components_becomes_a_kasa_arm(known: Knowledge, tmp_path: Pat
     """The guard holds the arm to exactly these components, on exactly these weights."""
     parts = small_parts("classification")
     source = write_tiny_bert(tmp_path, task_texts(parts))
-    fresh = Knowledge(source, parts, Protocol("quick", max_length=32))
+    fresh = Knowledge(task_for(source, parts, Protocol("quick", max_length=32)))
     names = [name for name in fresh.modules() if name.endswith(("query", "value"))]
     arm = Arm("kasa", 2, plan={names[0]: [0, 3], names[1]: 2}, plan_name="by task")
     plain = {name: fresh.base.get_submodule(name).weight.data.clone() for name in names}

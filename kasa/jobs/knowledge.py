@@ -15,6 +15,7 @@ from kasa.tuning.keys import TOLERANCE, kasa_arm
 from kasa.tuning.knowledge import Knowledge
 from kasa.tuning.outcome import split_parts
 from kasa.tuning.sensitivity import SHARES, plan, sensitivity
+from kasa.tuning.tasks import task_for
 from kasa.tuning.train import quiet_transformers
 
 
@@ -32,7 +33,7 @@ def execute(job: Job) -> dict[str, Any]:
     prepared, _ = prepare_study(study.data, study.protocol)
     source = resolve_model(study.model, hub_access=bool(job.config.get("hub_access")))
     parts = split_parts(prepared.rows, study.task)
-    known = Knowledge(source, parts, study.protocol)
+    known = Knowledge(task_for(source, parts, study.protocol))
     modules = target_modules(known.base, kasa_arm(study))
     measured = parts.validation
 

@@ -46,6 +46,8 @@ def _unusual(arm: Arm, twins: list[Arm], text: Translator) -> list[str]:
         "rates": lambda a: (
             ", ".join(f"{r:g}" for r in a.learning_rates) or text("arms.usual_rates")
         ),
+        "start": lambda a: text(f"arms.start.{a.start or 'random'}"),
+        "spread": lambda a: bool(a.spread),
         "train_share": lambda a: _percent(a.train_share, text),
         "label_noise": lambda a: _percent(a.label_noise, text),
         "modules": lambda a: "+".join(a.target_modules) or text("arms.usual_modules"),

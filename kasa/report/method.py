@@ -142,6 +142,10 @@ def _arm_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
             facts += [f"beta = {arm.beta:g}", f"gamma = {arm.gamma:g}"]
             if not arm.diagonal:
                 facts.append(text("arms.setting.diagonal"))
+        if arm.start:
+            facts.append(text("arms.setting.start", value=text(f"arms.start.{arm.start}")))
+        if arm.spread:
+            facts.append(text("arms.setting.spread"))
         if arm.facts.kind == "adapter":
             modules = ", ".join(arm.target_modules) or text("arms.usual_modules")
             facts.append(text("arms.setting.modules", value=modules))

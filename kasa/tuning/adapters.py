@@ -10,15 +10,15 @@ the same on every model. PEFT ties the number of removed triplets to r; here the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import peft
 import torch
-from peft import get_peft_model, set_peft_model_state_dict
+from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 from peft.tuners.lora.variants import KasaLinearVariant
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -39,10 +39,29 @@ EXPECTED_CHANGE_RTOL = 1e-3
 
 @dataclass(frozen=True)
 class Expectation:
-    """What KaSA's preparation must have done to one matrix: ‖W − W'‖_F, with W kept to compare."""
+    """What KaSA's preparation must have done to one matrix: ‖W − W'‖_F, with W kept to compare.
+
+    `rank` is the adapter's rank there, where it is not the arm's.
+    """
 
     original: Tensor
     change: float
+    rank: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What an informed arm's adapter begins with, by module: its rank, and the rows of A (r, in).
+
+    A module that is not named has the arm's rank, or a random A. The diagonal of a KaSA whose A is
+    given begins with ones: every direction counts alike at first.
+    """
+
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    directions: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+RANDOM_START = Start()
 
 
 def target_modules(base: nn.Module, arm: Arm) -> list[str]:
@@ -73,21 +92,22 @@ def target_modules(base: nn.Module, arm: Arm) -> list[str]:
 
 
 def adapt(
-    base: nn.Module, arm: Arm, num_steps: int = 1
+    base: nn.Module, arm: Arm, num_steps: int = 1, start: Start = RANDOM_START
 ) -> tuple[nn.Module, dict[str, Expectation]]:
     """Make the arm's weights trainable; for KaSA also return what the guard must find.
 
     The base is changed in place: KaSA's truncation and PiSSA's split are destructive, never use it
-    as base again. `num_steps` is how long training will be, which AdaLoRA plans by.
+    as base again. `num_steps` is how long training will be, which AdaLoRA plans by; `start` is
+    what an informed arm begins with.
     """
     if arm.method == "full":
         return base.requires_grad_(requires_grad=True), {}
     names = target_modules(base, arm) if arm.method != "peft" else []
-    config = peft_config(base, arm, names, num_steps)
+    config = peft_config(base, arm, names, num_steps, start.ranks)
     if arm.method == "peft":
         return _adapted_as_told(base, config), {}
     if arm.method != "kasa":
-        return get_peft_model(base, config, adapter_name=ADAPTER), {}
+        return _begun(get_peft_model(base, config, adapter_name=ADAPTER), start), {}
     originals = {name: _weight(base, name).detach().clone() for name in names}
     removals = {base.get_submodule(name): arm.removed_from(name) for name in names}
     if not arm.diagonal:
@@ -97,10 +117,22 @@ def adapt(
             weight.data = subtract(weight.data, *part)
     with removing(lambda layer, _rank: removals[layer]):
         adapted = get_peft_model(base, config, adapter_name=ADAPTER)
-    return adapted, {
-        name: Expectation(weight, removed_norm(weight, arm.removed_from(name)))
+    return _begun(adapted, start), {
+        name: Expectation(
+            weight, removed_norm(weight, arm.removed_from(name)), start.ranks.get(name)
+        )
         for name, weight in originals.items()
     }
+
+
+def _begun(adapted: nn.Module, start: Start) -> nn.Module:
+    """Give the adapters the directions that they begin with."""
+    for name, directions in start.directions.items():
+        layer: Any = _tuner(adapted).model.get_submodule(name)
+        layer.lora_A[ADAPTER].weight.data[: len(directions)] = directions
+        if ADAPTER in getattr(layer, "lora_diag", {}):
+            nn.init.ones_(layer.lora_diag[ADAPTER])
+    return adapted
 
 
 def _adapted_as_told(base: nn.Module, config: Any) -> nn.Module:
@@ -194,9 +226,9 @@ def after_step(adapted: nn.Module, arm: Arm, step: int) -> None:
 def guard(adapted: nn.Module, arm: Arm, expected: dict[str, Expectation]) -> dict[str, Any]:
     """Prove that a KaSA run is one, or raise `TrainingError` with the reason.
 
-    Checked on every target: `lora_diag` of length r (none for an arm without it); ‖W − W'‖_F equal
-    to the removed energy, and ‖W'‖_F² = ‖W‖_F² − ‖W − W'‖_F², which only taking components *out*
-    fulfils; and a regulariser above zero. Returns the figures for result.json.
+    Checked on every target: `lora_diag` as long as the rank (none for an arm without it);
+    ‖W − W'‖_F equal to the removed energy, and ‖W'‖_F² = ‖W‖_F² − ‖W − W'‖_F², which only taking
+    components *out* fulfils; and a regulariser above zero. Returns the figures for result.json.
     """
     tuner: nn.Module = _tuner(adapted).model
     worst = 0.0
@@ -204,7 +236,8 @@ def guard(adapted: nn.Module, arm: Arm, expected: dict[str, Expectation]) -> dic
         layer: Any = tuner.get_submodule(name)
         diagonal = getattr(layer, "lora_diag", {})
         length = len(diagonal[ADAPTER]) if ADAPTER in diagonal else 0
-        if length != (arm.rank if arm.diagonal else 0):
+        rank = arm.rank if expectation.rank is None else expectation.rank
+        if length != (rank if arm.diagonal else 0):
             raise TrainingError("guard_no_diagonal", module=name)
         now = layer.get_base_layer().weight.detach()
         change = float(torch.linalg.vector_norm(expectation.original.double() - now.double()))
@@ -238,6 +271,12 @@ def save(adapted: Any, folder: Path) -> None:
         # Its pattern is the last trial's; the chosen weights are zero already where pruned.
         config.rank_pattern = None
     adapted.save_pretrained(str(folder))
+
+
+def saved_start(folder: Path) -> Start:
+    """Return the ranks by module that a saved adapter has; what it began with is overwritten."""
+    config = LoraConfig.from_pretrained(str(folder))
+    return Start(ranks=dict(getattr(config, "rank_pattern", None) or {}))
 
 
 def restore(adapted: nn.Module, folder: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from peft import (
@@ -51,8 +53,14 @@ def usual_targets(model_type: str, method: str) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def peft_config(base: nn.Module, arm: Arm, names: list[str], num_steps: int) -> PeftConfig:
-    """Return PEFT's configuration of an arm on the layers `names`.
+def peft_config(
+    base: nn.Module,
+    arm: Arm,
+    names: list[str],
+    num_steps: int,
+    ranks: Mapping[str, int] = MappingProxyType({}),
+) -> PeftConfig:
+    """Return PEFT's configuration of an arm on the layers `names`; `ranks` differ from the arm's.
 
     Raises `TrainingError` for a configuration of the person's own that PEFT or the studio refuses.
     """
@@ -84,6 +92,11 @@ def peft_config(base: nn.Module, arm: Arm, names: list[str], num_steps: int) -> 
     }
     if arm.method == "kasa" and arm.diagonal:
         kinds["kasa"] = {"kasa_config": KasaConfig(beta=arm.beta, gamma=arm.gamma)}
+    if ranks:
+        # The scale alpha/r stays the same on all matrices.
+        per_rank = arm.scale_alpha / arm.rank
+        common["rank_pattern"] = dict(ranks)
+        common["alpha_pattern"] = {name: per_rank * rank for name, rank in ranks.items()}
     return LoraConfig(r=arm.rank, **common, **kinds.get(arm.method, {}))
 
 

@@ -72,7 +72,8 @@ def check_kind(arm: Arm, kind: str, run: str) -> None:
         raise StoreError("export_not_low_rank", run=run, method=arm.method)
     if kind == "peft" and arm.method == "full":
         raise StoreError("export_no_adapter", run=run)
-    follows_paper = arm.diagonal and arm.plan is None and arm.components_to_remove == arm.rank
+    usual_cut = arm.plan is None and not arm.spread and arm.components_to_remove == arm.rank
+    follows_paper = arm.diagonal and usual_cut
     if kind == "peft" and arm.method == "kasa" and not follows_paper:
         raise StoreError("export_own_cut", run=run)
 

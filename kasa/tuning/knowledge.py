@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from kasa.errors import ModelError
-from kasa.model.source import ModelSource
 from kasa.spectral.importance import (
     Factors,
     Portion,
@@ -26,14 +25,13 @@ from kasa.spectral.importance import (
     component_scores,
     factors_of,
 )
-from kasa.study import Protocol
 from kasa.tuning.answers import softmax
 from kasa.tuning.blocks import from_block
 from kasa.tuning.heads import HeadTask
 from kasa.tuning.language import LanguageTask
-from kasa.tuning.outcome import Part, Parts
+from kasa.tuning.outcome import Part
 from kasa.tuning.probe import by_row, fit_probe, scale_of
-from kasa.tuning.tasks import Task, on_device, task_for
+from kasa.tuning.tasks import Task, on_device
 
 # Enough to rank components (their stability tells), and as many as a small dataset has.
 SCORED_ROWS = 300
@@ -47,13 +45,13 @@ STRENGTH = 0.1
 class Knowledge:
     """A base with its probe head on a task's rows: score its components, remove them, measure."""
 
-    def __init__(self, source: ModelSource, parts: Parts, protocol: Protocol) -> None:
+    def __init__(self, task: Task) -> None:
         """Load the base, fit a mild linear head where the task has one, and freeze all of it."""
-        self.task: Task = task_for(source, parts, protocol)
-        model: Any = self.task.model()
-        if isinstance(self.task, HeadTask):
-            features = partial(self.task.features, model)
-            weights = protocol.class_weights
+        self.task, parts = task, task.parts
+        model: Any = task.model()
+        if isinstance(task, HeadTask):
+            features = partial(task.features, model)
+            weights = task.protocol.class_weights
             probe = fit_probe(features, parts, class_weights=weights, strengths=(STRENGTH,))
             model.set_head(*probe.head())
         self.model = model

@@ -38,7 +38,8 @@ def load_tuned(
         raise StoreError("no_tuned_model", run=folder.name)
     task = task_for(source, parts, study.protocol)
     model: Any = task.model()
-    model.base, _ = adapters.adapt(model.base, arm)
+    start = adapters.saved_start(kept) if arm.spread else adapters.RANDOM_START
+    model.base, _ = adapters.adapt(model.base, arm, start=start)
     if arm.method == "full":
         model.base.load_state_dict(load_file(kept), strict=False)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from kasa.tuning.masks import quick_masks
 from kasa.tuning.measure import Precision, memory_bytes, stopwatch
 from kasa.tuning.order import ByLength
 from kasa.tuning.resume import ResumableTrainer, take_state
+from kasa.tuning.starts import find_start
 from kasa.tuning.tasks import Task, device
 
 # Called at every step with (done, total, **info); it may raise JobCancelled.
@@ -93,12 +95,22 @@ class Tuning:
         operations = (6 if self.arm.method == "full" else 4) * weights * record["tokens"]
         return float(operations / record["train_seconds"] / self.precision.matmul_flops)
 
+    @cached_property
+    def start(self) -> tuple[adapters.Start, float]:
+        """What an informed arm's adapter begins with, and the seconds that finding it took."""
+        if not self.arm.informed:
+            return adapters.RANDOM_START, 0.0
+        with stopwatch() as finding:
+            found = find_start(self.task, self.arm)
+        return found, finding.seconds
+
     def build(self, num_steps: int = -1) -> tuple[Any, dict[str, adapters.Expectation]]:
         """Return a fresh base with fresh adapters, its head set from the linear probe."""
+        start, _ = self.start
         set_seed(self.seed)
         model: Any = self.task.model()
         steps = self.num_steps if num_steps < 0 else num_steps
-        model.base, expected = adapters.adapt(model.base, self.arm, steps)
+        model.base, expected = adapters.adapt(model.base, self.arm, steps, start)
         return model, expected
 
     def trial(
@@ -112,6 +124,8 @@ class Tuning:
 
         The last epoch's weights are the trial's result, or with a patience the best epoch's.
         """
+        # Every trial pays for what the first one found out.
+        _, start_seconds = self.start
         with stopwatch() as preparing:
             model, expected = self.build(max_steps)
         start_memory = memory_bytes()
@@ -134,7 +148,7 @@ class Tuning:
             share=watch.share if budget else None,
         )
         trainer.remove_callback(PrinterCallback)
-        watch.prepare_seconds = preparing.seconds
+        watch.prepare_seconds = start_seconds + preparing.seconds
         if snapshot:
             watch.go_on(snapshot.facts["record"], snapshot.part("best"))
         if budget and watch.prepare_seconds >= budget:
