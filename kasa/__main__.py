@@ -22,6 +22,7 @@ VERBS = {
     "importance": task_commands.importance,
     "sensitivity": task_commands.sensitivity,
     "export": task_commands.export,
+    "explain": task_commands.explain,
 }
 
 
@@ -85,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("run", help="a run id")
     sub.add_argument("--as", dest="kind", required=True, help="peft, lora, or merged")
     sub.add_argument("--out", required=True, help="a new folder")
+    sub = verb("explain", "what a finished run has learned, and what it loses without parts of it")
+    sub.add_argument("run", help="a run id")
     sub = verb("report", "the meeting pack of a study")
     sub.add_argument("study", help="a study id, or the study file that was run")
     sub.add_argument("--format", default="html,csv", help="html, csv, or both with a comma")

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from kasa.commands import DATA_OPTIONS, RunAgain, run_again, say, source_of, tell, writing
+from kasa.commands import DATA_OPTIONS, say, source_of, tell, writing
 from kasa.data.card import prepare_study
 from kasa.data.check import guessed_spec
 from kasa.data.columns import guess_columns
 from kasa.data.read import read_table
 from kasa.dataspec import DataSpec
 from kasa.errors import ModelError
+from kasa.report.explain import sentences as explain_sentences
 from kasa.report.labels import arm_labels, metric_words
+from kasa.runs.again import RunAgain, run_again, tuned_again
 from kasa.runs.files import write_bytes
 from kasa.runs.store import Store
 from kasa.study import Protocol
@@ -116,25 +118,40 @@ def sensitivity(args: argparse.Namespace) -> dict[str, Any]:
     return {"rows": len(part.rows), "curves": [asdict(c) for c in curves], "plan": asdict(found)}
 
 
-def export(args: argparse.Namespace) -> dict[str, Any]:
-    """Write a tuned run as a model that others can load, with a card, proven by a fresh process."""
-    from kasa.tuning import export as exporting
-    from kasa.tuning.outcome import split_parts
-    from kasa.tuning.predict import load_tuned
+def explain(args: argparse.Namespace) -> dict[str, Any]:
+    """Say what training added, in which layers it sits, and what is lost without it."""
+    from kasa.tuning.explain import explain as explained
     from kasa.tuning.train import quiet_transformers
 
     quiet_transformers()
-    run = run_again(args.run)
+    run = run_again(Store(), args.run, source_of)
+
+    def progress(done: int, total: int) -> None:
+        tell(args, "cli.measured", done=done, total=total)
+
+    arm = run.study.arms[run.arm_index]
+    found = explained(tuned_again(Store(), run), run.source, arm, run.record.id, progress)
+    for sentence in explain_sentences(found, translator(args.lang), masked=run.study.data.mask):
+        print(sentence)
+    return {"run": run.record.id, "arm": run.record.arm, **found}
+
+
+def export(args: argparse.Namespace) -> dict[str, Any]:
+    """Write a tuned run as a model that others can load, with a card, proven by a fresh process."""
+    from kasa.tuning import export as exporting
+    from kasa.tuning.train import quiet_transformers
+
+    quiet_transformers()
+    run = run_again(Store(), args.run, source_of)
     arm = run.study.arms[run.arm_index]
     exporting.check_kind(arm, args.kind, run.record.id)
-    parts = split_parts(Store().rows(str(run.record.study_id)), run.study.task)
-    tuned = load_tuned(run.source, run.study, parts, run.arm_index, run.record.folder)
-    out = Path(args.out)
+    tuned, out = tuned_again(Store(), run), Path(args.out)
+    test = tuned.task.parts.test
     with writing(out):
         found = exporting.export(
-            tuned, run.source, arm, run.record.folder, args.kind, out, parts.test.texts
+            tuned, run.source, arm, run.record.folder, args.kind, out, test.texts
         )
-        card = _card(args, run, found, len(parts.test.rows), tuned)
+        card = _card(args, run, found, len(test.rows), tuned)
         write_bytes(out / "README.md", card.encode())
     facts = {"count": found.num_texts, "deviation": f"{found.deviation:.1e}"}
     print(say(args, "export.written", path=str(out), **facts))

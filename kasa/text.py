@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from babel import Locale, dates, numbers, units
+from babel import Locale, dates, lists, numbers, units
 
 LANGUAGES = ("ja", "en")
 CATALOGUE = Path(__file__).parent / "locale"
@@ -118,6 +119,10 @@ class Translator:
         if round(value / 1e6) < 1000:
             return f"{self.number(value / 1e6, 1 if value < 1e7 else 0)} MB"
         return f"{self.number(value / 1e9, 1)} GB"
+
+    def listed(self, words: Sequence[str]) -> str:
+        """Return words as a list in a sentence: A, B, and C, or A、B、C."""
+        return str(lists.format_list(list(words), locale=self.locale))
 
     def date(self, moment: datetime) -> str:
         """Return a date and time in the locale's medium form."""

@@ -95,7 +95,11 @@ def matrix_of(layer: nn.Module) -> Tensor:
 
 def factors_of(layer: nn.Module) -> Factors:
     """Return the singular value decomposition of a layer's matrix, computed in float64."""
-    matrix = matrix_of(layer)
+    return decomposed(matrix_of(layer))
+
+
+def decomposed(matrix: Tensor) -> Factors:
+    """Return the singular value decomposition of an (out, in) matrix, computed in float64."""
     left, values, right = torch.linalg.svd(matrix.to(torch.float64), full_matrices=False)
     dtype = torch.promote_types(matrix.dtype, torch.float32)
     return Factors(left.to(dtype), values.to(dtype), right.T.contiguous().to(dtype))

@@ -31,6 +31,7 @@ from kasa.arms import Arm
 from kasa.errors import StoreError
 from kasa.model.source import EMBEDDED, ModelSource
 from kasa.tuning import adapters
+from kasa.tuning.addition import LOW_RANK, adapted_layers, untouched_weights, up_and_down
 from kasa.tuning.heads import HEAD_FILE
 from kasa.tuning.language import LanguageTask
 from kasa.tuning.predict import Tuned
@@ -38,7 +39,6 @@ from kasa.tuning.tasks import Task, on_device
 from kasa.tuning.train import ADAPTER_FOLDER
 
 KINDS = ("peft", "lora", "merged")
-LOW_RANK = ("kasa", "lora", "rslora")
 TOLERANCE = 1e-4
 NUM_TEXTS = 8
 EMBEDDED_ORIGIN = "sentence-transformers/all-MiniLM-L6-v2"
@@ -143,16 +143,11 @@ def _verified(
 
 def _write_lora(model: Any, source: ModelSource, arm: Arm, out: Path) -> int:
     """Write the arm's change of the untouched base as one plain LoRA; return its rank."""
-    tuner: nn.Module = model.base.base_model.model
-    untouched = _untouched(model, source)
+    untouched = untouched_weights(model, source)
     factors: dict[str, tuple[Tensor, Tensor]] = {}
-    for name in _adapted(tuner):
-        layer: Any = tuner.get_submodule(name)
-        down = layer.lora_A[adapters.ADAPTER].weight.detach()
-        up = layer.lora_B[adapters.ADAPTER].weight.detach() * layer.scaling[adapters.ADAPTER]
+    for name, layer in adapted_layers(model).items():
+        up, down = up_and_down(layer)
         if arm.method == "kasa":
-            if arm.diagonal:
-                up = up * layer.lora_diag[adapters.ADAPTER].detach()
             left, right = adapters.removed_part(untouched[name], arm.removed_from(name))
             up = torch.cat([up, -left.to(up)], dim=1)
             down = torch.cat([down, right.to(down)], dim=0)
@@ -175,21 +170,6 @@ def _write_lora(model: Any, source: ModelSource, arm: Arm, out: Path) -> int:
         base_model_name_or_path=base_name(source),
     ).save_pretrained(str(out))
     return rank
-
-
-def _adapted(tuner: nn.Module) -> list[str]:
-    return [name for name, layer in tuner.named_modules() if hasattr(layer, "lora_A")]
-
-
-def _untouched(model: Any, source: ModelSource) -> dict[str, Tensor]:
-    """Return the base's own weights of the adapted layers, read anew."""
-    from kasa.tuning.reader import load_encoder, load_writer
-
-    writes = getattr(model, "pooling", None) is None
-    kind = "seq2seq" if getattr(model.base.config, "is_encoder_decoder", False) else "causal"
-    base = load_writer(source, kind) if writes else load_encoder(source)
-    names = _adapted(model.base.base_model.model)
-    return {name: base.get_submodule(name).weight.detach() for name in names}
 
 
 def _write_merged(model: Any, source: ModelSource, arm: Arm, out: Path) -> None:

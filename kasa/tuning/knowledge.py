@@ -81,20 +81,8 @@ class Knowledge:
         return names
 
     def portions(self, part: Part, num_rows: int = SCORED_ROWS) -> list[Portion]:
-        """Return the first `num_rows` rows of a part, shuffled by a fixed seed, as batches."""
-        order = np.random.default_rng(0).permutation(len(part.rows))[:num_rows]
-        rows = self.task.tokenise(part.take(int(place) for place in order))
-        size = min(BATCH, max(1, len(order) // 2))
-        found = []
-        for start in range(0, len(rows), size):
-            chosen = [rows[index] for index in range(start, min(start + size, len(rows)))]
-            batch = on_device(self.task.collate(chosen), self.model)
-            pieces = [
-                len(row["input_ids"]) if isinstance(row.get("input_ids"), list) else 1
-                for row in chosen
-            ]
-            found.append(Portion(batch, tuple(pieces)))
-        return found
+        """Return at most `num_rows` rows of a part, drawn by a fixed seed, as batches."""
+        return portions_of(self.task, self.model, some_rows(part, num_rows))
 
     def scores(
         self, modules: Sequence[str] | None = None, num_rows: int = SCORED_ROWS
@@ -133,17 +121,7 @@ class Knowledge:
 
     def measured(self, part: Part) -> Measured:
         """Return the loss of every row of a part, and whether it is answered rightly."""
-        task, model = self.task, self.model
-        if isinstance(task, LanguageTask):
-            return _measured_words(task, model, part)
-        figures = task.figures(model, part)  # type: ignore[attr-defined]
-        if self.parts.task == "regression":
-            scale = scale_of(self.parts)
-            wanted = (np.asarray(part.labels, dtype=np.float64) - scale.mean) / scale.spread
-            return Measured((figures[:, 0] - wanted) ** 2, None)
-        if self.parts.task == "multiple_choice":
-            return _chosen(by_row(part, figures[:, 0]), part)
-        return _chosen(list(figures), part)
+        return measure(self.task, self.model, part)
 
     def resumed(self, module: str, part: Part) -> AbstractContextManager[None]:
         """Answer `part` from the block of `module` upwards inside the context.
@@ -171,6 +149,41 @@ class Measured:
     def accuracy(self) -> float | None:
         """The share of right answers."""
         return None if self.right is None else float(self.right.mean())
+
+
+def some_rows(part: Part, num_rows: int) -> Part:
+    """Return at most `num_rows` rows of a part, shuffled by a fixed seed."""
+    order = np.random.default_rng(0).permutation(len(part.rows))[:num_rows]
+    return part.take(int(place) for place in order)
+
+
+def portions_of(task: Task, model: nn.Module, part: Part) -> list[Portion]:
+    """Return the rows of a part as batches, in order."""
+    rows = task.tokenise(part)
+    size = min(BATCH, max(1, len(rows) // 2))
+    found = []
+    for start in range(0, len(rows), size):
+        chosen = [rows[index] for index in range(start, min(start + size, len(rows)))]
+        batch = on_device(task.collate(chosen), model)
+        pieces = [
+            len(row["input_ids"]) if isinstance(row.get("input_ids"), list) else 1 for row in chosen
+        ]
+        found.append(Portion(batch, tuple(pieces)))
+    return found
+
+
+def measure(task: Task, model: nn.Module, part: Part) -> Measured:
+    """Return the loss of every row of a part, and whether it is answered rightly."""
+    if isinstance(task, LanguageTask):
+        return _measured_words(task, model, part)
+    figures = task.figures(model, part)  # type: ignore[attr-defined]
+    if task.parts.task == "regression":
+        scale = scale_of(task.parts)
+        wanted = (np.asarray(part.labels, dtype=np.float64) - scale.mean) / scale.spread
+        return Measured((figures[:, 0] - wanted) ** 2, None)
+    if task.parts.task == "multiple_choice":
+        return _chosen(by_row(part, figures[:, 0]), part)
+    return _chosen(list(figures), part)
 
 
 def _chosen(figures: Sequence[NDArray[Any]], part: Part) -> Measured:

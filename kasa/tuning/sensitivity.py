@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from kasa.spectral.importance import SCORES, Scores
@@ -87,14 +89,18 @@ def cut_of(scores: Sequence[Scores], criterion: str, share: float) -> Removed:
     return found
 
 
+def mean_and_error(changes: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the mean of paired changes and its standard error s/√N, 0 for a single one."""
+    error = float(changes.std(ddof=1)) / len(changes) ** 0.5 if len(changes) > 1 else 0.0
+    return float(changes.mean()), error
+
+
 def step_of(base: Measured, now: Measured, share: float, num_removed: int) -> Step:
     """Return a cut's step: mean paired change ± t·s/√N over the rows."""
-    change = now.losses - base.losses
+    mean, error = mean_and_error(now.losses - base.losses)
     half = 0.0
-    if len(change) > 1:
-        quantile = float(stdtrit(len(change) - 1, (1 + LEVEL) / 2))
-        half = quantile * float(change.std(ddof=1)) / len(change) ** 0.5
-    mean = float(change.mean())
+    if error:
+        half = float(stdtrit(len(base.losses) - 1, (1 + LEVEL) / 2)) * error
     interval = (mean - half, mean + half)
     return Step(share, num_removed, now.loss, mean, interval, now.accuracy)
 

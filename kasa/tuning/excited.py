@@ -1,0 +1,144 @@
+"""Which rows and tokens excite the components of a tuned run's update.
+
+With ΔW = Σⱼ σⱼ·lⱼrⱼᵀ and the input x of the layer at a token, component j adds σⱼ·(rⱼ·x)·lⱼ to the
+output there. lⱼ has length 1, so σⱼ·(rⱼ·x) is how strongly, and with which sign, it speaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kasa.spectral.importance import Factors
+from kasa.tuning.addition import adapted_layers
+from kasa.tuning.heads import HeadTask
+from kasa.tuning.knowledge import portions_of
+from kasa.tuning.language import LanguageTask
+from kasa.tuning.outcome import Part
+from kasa.tuning.tasks import Task
+
+# Where a token stands: piece of the row (0 the text, 1 … the second text or the choices), from, to.
+Span = tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Sequence:
+    """One sequence of a row: how strongly components speak at its tokens, (tokens, components)."""
+
+    spans: list[Span | None]
+    spoken: NDArray[np.float32]
+
+
+def excitations(
+    task: Task, model: Any, part: Part, updates: Mapping[str, Factors]
+) -> list[list[Sequence]]:
+    """Return each row's sequences with what all components say at their tokens.
+
+    Components stand in the order of `updates`, those of one layer side by side. A layer that reads
+    something else than the row's tokens (a decoder's, reading the answer) is silent here.
+    """
+    layers, heard = adapted_layers(model), dict[str, Tensor]()
+
+    def listen(name: str) -> Any:
+        own = updates[name]
+        pull = (own.right * own.singular_values).float()
+
+        def hook(_layer: nn.Module, args: tuple[Tensor, ...], _output: Any) -> None:
+            heard[name] = args[0].detach() @ pull.to(args[0])
+
+        return hook
+
+    model.eval()
+    rows: list[list[Sequence]] = []
+    with ExitStack() as stack, torch.no_grad():
+        for name in updates:
+            stack.callback(layers[name].register_forward_hook(listen(name)).remove)
+        for portion in portions_of(task, model, part):
+            heard.clear()
+            model(**portion.batch)
+            mask = portion.batch["attention_mask"].bool().cpu()
+            spoken = torch.cat(
+                [_in_tokens(heard.get(name), mask, own) for name, own in updates.items()], dim=-1
+            )
+            place = 0
+            for count in portion.counts:
+                spans = spans_of(task, part, len(rows))
+                own = [spoken[place + k][mask[place + k]].numpy() for k in range(count)]
+                rows.append([Sequence(_fitting(spans, k, len(x)), x) for k, x in enumerate(own)])
+                place += count
+    return rows
+
+
+def _in_tokens(found: Tensor | None, mask: Tensor, own: Factors) -> Tensor:
+    """Return what a layer's components said at each token; zeros where the layer is silent."""
+    size = len(own.singular_values)
+    if found is None or found.shape[:2] != mask.shape:
+        return torch.zeros(*mask.shape, size)
+    return found.float().cpu()
+
+
+def _fitting(spans: list[list[Span | None]], place: int, length: int) -> list[Span | None]:
+    """Return a sequence's spans; none at all where they do not fit its tokens."""
+    found = spans[place] if place < len(spans) else []
+    return found if len(found) == length else [None] * length
+
+
+def spans_of(task: Task, part: Part, index: int) -> list[list[Span | None]]:
+    """Return where the tokens of a row's sequences stand in its pieces; special tokens nowhere.
+
+    Empty for tokenizers that cannot say it, and for prompts in a chat form.
+    """
+    tokenizer = task.reader.tokenizer
+    if not getattr(tokenizer, "is_fast", False):
+        return []
+    options = {"truncation": True, "max_length": task.reader.max_length}
+    first = part.texts[index]
+    others = part.choices[index] if part.choices else part.seconds[index : index + 1]
+    if isinstance(task, LanguageTask):
+        return [] if tokenizer.chat_template else [_prompt_spans(task, part, index)]
+    if isinstance(task, HeadTask) and others and not task.kind.apart:
+        pairs = [
+            tokenizer(first, other, return_offsets_mapping=True, **options) for other in others
+        ]
+        return [
+            [
+                None if piece is None or end == start else (piece * (1 + k), start, end)
+                for piece, (start, end) in zip(
+                    found.sequence_ids(), found["offset_mapping"], strict=True
+                )
+            ]
+            for k, found in enumerate(pairs)
+        ]
+    found = [
+        tokenizer(piece, return_offsets_mapping=True, **options)["offset_mapping"]
+        for piece in (first, *others)
+    ]
+    return [
+        [(k, start, end) if end > start else None for start, end in own]
+        for k, own in enumerate(found)
+    ]
+
+
+def _prompt_spans(task: LanguageTask, part: Part, index: int) -> list[Span | None]:
+    """Return where the tokens of a prompt stand; those of the answer after it stand nowhere."""
+    tokenizer, text = task.reader.tokenizer, part.texts[index]
+    plain = {"add_special_tokens": False} if task.causal else {}
+    written = f"{text}\n" if task.causal else text
+    offsets = tokenizer(written, return_offsets_mapping=True, **plain)["offset_mapping"]
+    spans: list[Span | None] = [
+        (0, start, min(end, len(text))) if start < min(end, len(text)) else None
+        for start, end in offsets
+    ]
+    if not task.causal:
+        return spans[: task.reader.max_length]
+    answer = part.choices[index][part.labels[index]] if part.choices else str(part.labels[index])
+    prompt, words = task.pair(part, index, answer)
+    start = [] if tokenizer.bos_token_id is None else [None]
+    return [*[*start, *spans][-len(prompt) :], *[None] * len(words)]
