@@ -179,9 +179,7 @@ def carry_out(name: str, home: Path, options: argparse.Namespace) -> None:
         tested = [run.metrics[metric] for run in own]
         chosen = sum(run.validation[metric] for run in own) / len(own)
         rates = " ".join(f"{next(iter(run.selected.values())):g}" for run in own)
-        verdict = found.verdict(arm, names["LoRA"], metric)
-        if verdict is None and called != "LoRA":
-            verdict = found.verdict(names["LoRA"], arm, metric).mirrored()
+        verdict = found.verdict_between(arm, names["LoRA"], metric)
         low, high = verdict.interval if verdict else (0.0, 0.0)
         said = f"{verdict.difference:+.4f} ({low:+.4f} … {high:+.4f})" if verdict else "–"
         print(

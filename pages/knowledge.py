@@ -8,9 +8,17 @@ import streamlit as st
 
 from app import drafts, state
 from app.components import empty_state, next_step, page_header, plain, refresh, show_error
+from app.evidence import current_evidence
 from app.i18n import t, text
 from app.verdicts import show_chart, show_table
-from kasa.report.knowledge import criteria_table, layers_chart, plan_sentences, removal_chart
+from kasa.report.knowledge import (
+    criteria_table,
+    layers_chart,
+    outcome_sentences,
+    plan_sentences,
+    planned_arm,
+    removal_chart,
+)
 from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord, StudyRecord
 from kasa.spectral.plans import with_planned
@@ -78,7 +86,8 @@ def show_found(measured: dict[str, Any], tolerance: float) -> None:
         st.markdown(f"#### {plain(first)}")
         for sentence in others:
             st.markdown(plain(sentence))
-    offer_arm(measured, tolerance)
+    if not show_outcome(measured):
+        offer_arm(measured, tolerance)
     left, right = st.columns(2)
     with left:
         show_chart(removal_chart(measured, text()), "removal_chart")
@@ -87,6 +96,21 @@ def show_found(measured: dict[str, Any], tolerance: float) -> None:
     st.subheader(t("knowledge_page.criteria"), anchor=False)
     show_table(criteria_table(measured, text()), "criteria_table")
     st.info(t("knowledge_page.no_proof"))
+
+
+def show_outcome(measured: dict[str, Any]) -> bool:
+    """Show what tuning with this cut brought; say whether the study compares it already."""
+    record = state.current_study()
+    removed = measured["plan"]["removed"]
+    arm = planned_arm(record.study, removed) if record is not None else None
+    if arm is None:
+        return False
+    evidence = current_evidence()
+    found = outcome_sentences(evidence, arm, text()) if evidence is not None else []
+    st.markdown(f"**{t('knowledge_page.happened')}**")
+    for sentence in found or [t("knowledge_page.no_outcome")]:
+        st.markdown(plain(sentence))
+    return True
 
 
 def offer_arm(measured: dict[str, Any], tolerance: float) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from kasa.arms import Arm, kasa_parts
 from kasa.report.ablation import ablation_chart, ablation_section, ablation_table
+from kasa.report.knowledge import outcome_sentences, planned_arm
 from kasa.report.sections import report_sections
 from kasa.runs.records import FinishedRun
 from kasa.study import Study
@@ -62,6 +63,24 @@ def test_a_verdict_mirrors() -> None:
     assert (other.a_value, other.b_value) == (verdict.b_value, verdict.a_value)
     assert other.difference == -verdict.difference
     assert other.mirrored() == verdict
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_planned_cut_is_judged_after_its_runs(lang: str) -> None:
+    """The plan's own method is found by its cut, and told against every other tuned one."""
+    removed = {"encoder.layer.0.attention.self.query": (1, 5)}
+    planned = Arm("kasa", plan={module: list(own) for module, own in removed.items()})
+    study = example_study(arms=(planned, Arm("kasa"), Arm("lora"), Arm("frozen_head")))
+    wrong = {"kasa-r8-plan": 12, "kasa-r8": 36, "lora-r8": 12, "frozen_head": 40}
+    evidence = evidence_of(study, wrong)
+    assert planned_arm(study, removed) == "kasa-r8-plan"
+    assert planned_arm(study, {"other": (1, 5)}) is None
+    assert planned_arm(study, {}) is None
+    paper, lora = outcome_sentences(evidence, "kasa-r8-plan", translator(lang))
+    assert "20.0" in paper
+    assert "LoRA" in lora
+    unfinished = evidence_of(study, {"lora-r8": 12})
+    assert outcome_sentences(unfinished, "kasa-r8-plan", translator(lang)) == []
 
 
 @pytest.mark.parametrize("missing", WRONG)

@@ -7,10 +7,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from kasa.report.headline import verdict_sentence
+from kasa.report.labels import arm_labels
 from kasa.report.palette import METHOD_COLORS, OTHER_COLORS, apply_theme
 from kasa.report.plots import Chart
 from kasa.report.tree import Table
+from kasa.study import Study
 from kasa.text import Translator
+from kasa.verdict.evidence import Evidence
 
 CRITERION_LOOKS = {
     "first_order": (METHOD_COLORS["lora"], "circle"),
@@ -142,6 +146,21 @@ def plan_sentences(measured: Mapping[str, Any], text: Translator) -> list[str]:
         rise = text.percent(smallest["change"] / base, 1)
         sentences.append(text("knowledge.plan.paper", rise=rise))
     return [*sentences, text("knowledge.rows", **rows)]
+
+
+def planned_arm(study: Study, removed: Mapping[str, Sequence[int]]) -> str | None:
+    """Return the name of the study's method that makes exactly this cut; None without one."""
+    wanted = {module: list(own) for module, own in removed.items()}
+    judged = study.named_arms(judged=True).items()
+    return next((name for name, arm in judged if wanted and arm.plan == wanted), None)
+
+
+def outcome_sentences(evidence: Evidence, arm: str, text: Translator) -> list[str]:
+    """Say how a planned cut did after tuning, against every other tuned method of the study."""
+    labels, judged = arm_labels(evidence.study, text), evidence.study.named_arms(judged=True)
+    others = [name for name, other in judged.items() if other.tuned and name != arm]
+    found = [evidence.verdict_between(arm, other) for other in others]
+    return [verdict_sentence(each, labels, text) for each in found if each is not None]
 
 
 def _magnitude_at(measured: Mapping[str, Any], share: float) -> Mapping[str, Any] | None:

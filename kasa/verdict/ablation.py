@@ -28,7 +28,7 @@ def ablation(evidence: Evidence, metric: str) -> tuple[Step, ...]:
     seeds the steps add up to KaSA − LoRA.
     """
     for arms in _ladders(evidence):
-        found = [_verdict(evidence, b, a, metric) for a, b in pairwise(arms)]
+        found = [evidence.verdict_between(b, a, metric) for a, b in pairwise(arms)]
         steps = [Step(part, v) for part, v in zip(PARTS, found, strict=True) if v is not None]
         if len(steps) == len(PARTS):
             return tuple(steps)
@@ -54,11 +54,3 @@ def _ladders(evidence: Evidence) -> Iterator[list[str]]:
         found = [name for wanted in ladder for known, name in names if known == wanted]
         if len(found) == len(ladder):
             yield found
-
-
-def _verdict(evidence: Evidence, a: str, b: str, metric: str) -> Verdict | None:
-    found = evidence.verdict(a, b, metric)
-    if found is not None:
-        return found
-    other = evidence.verdict(b, a, metric)
-    return other.mirrored() if other is not None else None

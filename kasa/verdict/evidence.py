@@ -142,6 +142,11 @@ class Evidence:
         wanted = (a, b, metric or self.metric)
         return next((v for v in self.verdicts if (v.a, v.b, v.metric) == wanted), None)
 
+    def verdict_between(self, a: str, b: str, metric: str | None = None) -> Verdict | None:
+        """Return the verdict on arm a against arm b, whichever way round it was made."""
+        found, other = self.verdict(a, b, metric), self.verdict(b, a, metric)
+        return found if found is not None or other is None else other.mirrored()
+
 
 def gather(store: EvidenceStore, study_id: str) -> Evidence:
     """Return the evidence of a started study as it stands now, finished or not.

@@ -14,7 +14,7 @@ from kasa.dataspec import DataSpec
 from kasa.report.knowledge import plan_sentences
 from kasa.runs.store import Store
 from kasa.study import Protocol, Study
-from kasa.text import LANGUAGES, translator
+from kasa.text import LANGUAGES, catalogue, translator
 from kasa.tuning.keys import knowledge_key
 from kasa.worker import work
 from tests.tiny_models import small_parts, small_runs, task_texts, write_tiny_bert
@@ -158,3 +158,12 @@ def test_a_cut_becomes_a_method(store: Store, tmp_path: Path, lang: str) -> None
     assert arms[1].plan_name is not None
     assert name.percent(0.02, 1) in arms[1].plan_name
     assert replace(arms[1], plan=None, plan_name=None) == arms[0]
+    # The method is there now; what it brings is said once its runs have finished.
+    checked(page.run())
+    assert "knowledge_add" not in keys(page)
+    assert "KaSA" in words(page).split(catalogue_word(lang))[1]
+
+
+def catalogue_word(lang: str) -> str:
+    sentences = catalogue(lang, Path(MAIN).parent / "locale")
+    return sentences["knowledge_page.happened"]
