@@ -17,18 +17,17 @@ from kasa.data.read import read_table
 from kasa.dataspec import DataSpec
 from kasa.errors import ModelError
 from kasa.report.explain import sentences as explain_sentences
-from kasa.report.labels import arm_labels, metric_words
-from kasa.runs.again import RunAgain, run_again, tuned_again
+from kasa.report.model_card import model_card
+from kasa.runs.again import run_again, tuned_again
 from kasa.runs.files import write_bytes
 from kasa.runs.store import Store
 from kasa.study import Protocol
 from kasa.text import translator
+from kasa.tuning.keys import check_kind
 
 if TYPE_CHECKING:
     from kasa.spectral.importance import Scores
-    from kasa.tuning.export import Exported
     from kasa.tuning.knowledge import Knowledge
-    from kasa.tuning.predict import Tuned
 
 
 def data_spec(args: argparse.Namespace) -> DataSpec:
@@ -144,61 +143,12 @@ def export(args: argparse.Namespace) -> dict[str, Any]:
     quiet_transformers()
     run = run_again(Store(), args.run, source_of)
     arm = run.study.arms[run.arm_index]
-    exporting.check_kind(arm, args.kind, run.record.id)
+    check_kind(arm, args.kind, run.record.id)
     tuned, out = tuned_again(Store(), run), Path(args.out)
-    test = tuned.task.parts.test
     with writing(out):
-        found = exporting.export(
-            tuned, run.source, arm, run.record.folder, args.kind, out, test.texts
-        )
-        card = _card(args, run, found, len(test.rows), tuned)
+        found = exporting.export(tuned, run.source, arm, run.record.folder, args.kind, out)
+        card = model_card(run.study, run.result, found.facts(), translator(args.lang))
         write_bytes(out / "README.md", card.encode())
     facts = {"count": found.num_texts, "deviation": f"{found.deviation:.1e}"}
     print(say(args, "export.written", path=str(out), **facts))
-    told = {name: value for name, value in vars(found).items() if name != "folder"}
-    return {"run": run.record.id, "folder": str(out), **told}
-
-
-def _card(
-    args: argparse.Namespace, run: RunAgain, found: Exported, num_test: int, tuned: Tuned
-) -> str:
-    """Return the model card of an export."""
-    from kasa.tuning.export import base_name, kind_of
-
-    text = translator(args.lang)
-    measured = run.result["measured"]
-    labels = arm_labels(run.study, text)
-    metrics = ", ".join(
-        f"{text(f'metrics.{name}')} {metric_words(name, measured['metrics'][name], text)}"
-        for name in run.study.metrics
-    )
-    kind = text(f"export.kind_{found.kind}", rank=found.rank)
-    rows = measured.get("num_train_rows") or "?"
-    classes = {"causal": "AutoModelForCausalLM", "seq2seq": "AutoModelForSeq2SeqLM"}
-    auto = classes.get(kind_of(tuned.task), "AutoModel")
-    base = base_name(run.source)
-    if found.kind == "merged":
-        code = [f"from transformers import {auto}", f"model = {auto}.from_pretrained('.')"]
-    else:
-        code = [
-            "from peft import PeftModel",
-            f"from transformers import {auto}",
-            f"base = {auto}.from_pretrained('{base}')",
-            "model = PeftModel.from_pretrained(base, '.')",
-        ]
-    label = labels[str(run.record.arm)]
-    lines = [
-        f"# {text('export.title', arm=label, seed=run.record.seed, kind=kind)}",
-        text("export.what", study=run.study.title, rows=rows, test=num_test, metrics=metrics),
-        text("export.base", model=base, sha256=run.source.sha256),
-        text("export.data"),
-        f"## {text('export.load')}",
-        "\n".join(["```python", *code, "```"]),
-        *(
-            [text("export.head", pooling=tuned.task.reader.pooling)]
-            if (found.folder / "labels.json").exists()
-            else []
-        ),
-        text("export.checked", count=found.num_texts, deviation=f"{found.deviation:.1e}"),
-    ]
-    return "\n\n".join(lines) + "\n"
+    return {"run": run.record.id, "folder": str(out), **found.facts()}

@@ -26,8 +26,8 @@ from kasa.report.labels import arm_labels
 from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord, StudyRecord
 from kasa.study import Study
+from kasa.tuning.keys import LOW_RANK, explain_key
 
-EXPLAINED = ("kasa", "lora", "rslora")
 # The colour of the loudest word; quieter ones are paler.
 MARK = "213, 94, 0"
 
@@ -38,14 +38,9 @@ def explained_runs(record: StudyRecord) -> list[RunRecord]:
     runs = [
         run
         for run in state.store().runs(record.id)
-        if run.status == "finished" and run.method in EXPLAINED
+        if run.status == "finished" and run.method in LOW_RANK
     ]
     return sorted(runs, key=lambda run: (not arms[str(run.arm)].judged, run.seed))
-
-
-def explain_key(run_id: str) -> str:
-    """Return the key of the job that explains a run."""
-    return f"explain:{run_id}"
 
 
 def working(job_id: str) -> None:

@@ -23,7 +23,8 @@ from kasa.study import Protocol, Study
 from kasa.tuning import export as exporting
 from kasa.tuning import loads_alone
 from kasa.tuning.adapters import saved_start
-from kasa.tuning.export import check_kind, export
+from kasa.tuning.export import export
+from kasa.tuning.keys import check_kind
 from kasa.tuning.outcome import Parts
 from kasa.tuning.predict import Tuned, load_tuned
 from kasa.tuning.reader import load_encoder
@@ -92,7 +93,7 @@ def test_a_portable_lora_is_the_run_on_the_untouched_base(
     """As in a fresh process, but in this one: plain PEFT on a base read anew."""
     tuned, own = tuned_run(source, parts, arm, tmp_path)
     monkeypatch.setattr(exporting, "_verified", lambda *_: 0.0)
-    found = export(tuned, source, arm, own, "lora", tmp_path / "out", parts.test.texts)
+    found = export(tuned, source, arm, own, "lora", tmp_path / "out")
     base = load_encoder(source).eval()
     tokens = tuned.task.reader.tokenizer(
         list(parts.test.texts), padding=True, truncation=True, max_length=32, return_tensors="pt"
@@ -144,7 +145,7 @@ def test_the_script_on_its_own_says_what_the_run_says(
     write = write_tiny_llama if task == "generation" else write_tiny_bert
     source = write(tmp_path / "model", task_texts(parts))
     tuned, own = tuned_run(source, parts, arm, tmp_path)
-    found = export(tuned, source, arm, own, kind, tmp_path / "out", parts.test.texts)
+    found = export(tuned, source, arm, own, kind, tmp_path / "out")
     assert 0 <= found.deviation <= 1e-4
     names = {path.name for path in found.folder.iterdir()}
     assert "model.safetensors" in names if kind == "merged" else "adapter_config.json" in names
@@ -160,7 +161,7 @@ def test_an_export_that_says_something_else_is_taken_back(
     right = exporting._outputs(tuned.task, tuned.model, parts.test.texts[:8])
     monkeypatch.setattr(exporting, "_asked_again", lambda _: right + 0.1)
     with pytest.raises(StoreError) as error:
-        export(tuned, source, arm, own, "lora", tmp_path / "out", parts.test.texts)
+        export(tuned, source, arm, own, "lora", tmp_path / "out")
     assert error.value.code == "export_differs"
     assert not (tmp_path / "out").exists()
 
@@ -174,7 +175,7 @@ def test_a_folder_with_something_in_it_is_left_alone(
     full.mkdir()
     (full / "mine.txt").write_text("mine")
     with pytest.raises(StoreError) as error:
-        export(tuned, source, arm, own, "lora", full, parts.test.texts)
+        export(tuned, source, arm, own, "lora", full)
     assert error.value.code == "export_folder_full"
     assert (full / "mine.txt").read_text() == "mine"
 

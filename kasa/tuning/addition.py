@@ -14,9 +14,6 @@ from kasa.spectral.update import components_of
 from kasa.tuning.adapters import ADAPTER
 from kasa.tuning.reader import load_encoder, load_writer
 
-# Methods whose change of a weight is a sum of a few components beside the base.
-LOW_RANK = ("kasa", "lora", "rslora")
-
 
 def inner_of(model: Any) -> nn.Module:
     """Return the base inside a tuned model, its adapted layers in their places."""

@@ -22,7 +22,6 @@ from kasa.spectral.importance import Factors, decomposed
 from kasa.spectral.update import overlap
 from kasa.tuning import excited
 from kasa.tuning.addition import (
-    LOW_RANK,
     adapted_layers,
     diagonal_of,
     inner_of,
@@ -31,6 +30,7 @@ from kasa.tuning.addition import (
     without,
 )
 from kasa.tuning.blocks import block_of, from_block
+from kasa.tuning.keys import LOW_RANK
 from kasa.tuning.knowledge import Measured, measure, some_rows
 from kasa.tuning.language import LanguageTask
 from kasa.tuning.outcome import Part

@@ -31,18 +31,20 @@ from kasa.arms import Arm
 from kasa.errors import StoreError
 from kasa.model.source import EMBEDDED, ModelSource
 from kasa.tuning import adapters
-from kasa.tuning.addition import LOW_RANK, adapted_layers, untouched_weights, up_and_down
+from kasa.tuning.addition import adapted_layers, untouched_weights, up_and_down
 from kasa.tuning.heads import HEAD_FILE
+from kasa.tuning.keys import check_kind
 from kasa.tuning.language import LanguageTask
 from kasa.tuning.predict import Tuned
 from kasa.tuning.tasks import Task, on_device
 from kasa.tuning.train import ADAPTER_FOLDER
 
-KINDS = ("peft", "lora", "merged")
 TOLERANCE = 1e-4
 NUM_TEXTS = 8
 EMBEDDED_ORIGIN = "sentence-transformers/all-MiniLM-L6-v2"
-ADAPTER_FILE = "adapter_model.safetensors"
+ADAPTER_FILE, CONFIG_FILE = "adapter_model.safetensors", "adapter_config.json"
+LABELS_FILE = "labels.json"
+AUTO_CLASSES = {"causal": "AutoModelForCausalLM", "seq2seq": "AutoModelForSeq2SeqLM"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Exported:
     """Where an export lies, its rank where it is a LoRA, and how far a fresh process was off.
 
     `deviation` is max |y − y_run| / max(1, max |y_run|) over the outputs for a few test texts.
+    `auto` is the class of transformers that loads its `base`; with a head, `pooling` says how the
+    states that it reads are pooled.
     """
 
     folder: Path
@@ -57,25 +61,22 @@ class Exported:
     rank: int | None
     deviation: float
     num_texts: int
+    num_test_rows: int
+    auto: str
+    base: str
+    pooling: str | None
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything but the folder, ready for JSON."""
+        return {name: value for name, value in vars(self).items() if name != "folder"}
 
 
 def base_name(source: ModelSource) -> str:
     """Return the name by which others find the base."""
-    return EMBEDDED_ORIGIN if source.name == EMBEDDED else source.name
-
-
-def check_kind(arm: Arm, kind: str, run: str) -> None:
-    """Raise `StoreError` where an arm cannot be exported so."""
-    if kind not in KINDS:
-        raise StoreError("unknown_export", got=kind, wanted=", ".join(KINDS))
-    if kind == "lora" and arm.method not in LOW_RANK:
-        raise StoreError("export_not_low_rank", run=run, method=arm.method)
-    if kind == "peft" and arm.method == "full":
-        raise StoreError("export_no_adapter", run=run)
-    usual_cut = arm.plan is None and not arm.spread and arm.components_to_remove == arm.rank
-    follows_paper = arm.diagonal and usual_cut
-    if kind == "peft" and arm.method == "kasa" and not follows_paper:
-        raise StoreError("export_own_cut", run=run)
+    if source.name == EMBEDDED:
+        return EMBEDDED_ORIGIN
+    # Where a folder lies on this machine is nobody else's affair.
+    return Path(source.name).name if source.kind == "folder" else source.name
 
 
 def export(
@@ -85,36 +86,54 @@ def export(
     run_folder: Path,
     kind: str,
     out: Path,
-    texts: Sequence[str],
 ) -> Exported:
     """Write a tuned run into the new folder `out`, verified by a fresh process.
 
-    `texts` are what both sides are asked. Raises `StoreError` for a folder that is not empty, for
-    an arm that cannot be exported so, and where the fresh process says something else; then
-    nothing is left.
+    Both sides are asked a few of the test texts. Raises `StoreError` for a folder that is not
+    empty, for an arm that cannot be exported so, and where the fresh process says something else;
+    then nothing is left.
     """
     check_kind(arm, kind, run_folder.name)
     if out.exists() and any(out.iterdir()):
         raise StoreError("export_folder_full", path=str(out))
-    task, asked = tuned.task, list(texts)[:NUM_TEXTS]
+    task, test = tuned.task, tuned.task.parts.test
+    asked = list(test.texts)[:NUM_TEXTS]
     expected = _outputs(task, tuned.model, asked)
     out.mkdir(parents=True, exist_ok=True)
     try:
         rank = None
         if kind == "peft":
-            shutil.copytree(run_folder / ADAPTER_FOLDER, out, dirs_exist_ok=True)
+            _copy_adapter(run_folder / ADAPTER_FOLDER, source, out)
         elif kind == "lora":
             rank = _write_lora(tuned.model, source, arm, out)
         else:
             _write_merged(tuned.model, source, arm, out)
-        for name in (HEAD_FILE, "labels.json"):
+        for name in (HEAD_FILE, LABELS_FILE):
             if (run_folder / name).exists():
                 shutil.copy(run_folder / name, out / name)
         deviation = _verified(task, source, kind, out, asked, expected)
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)
         raise
-    return Exported(out, kind, rank, deviation, len(asked))
+    return Exported(
+        folder=out,
+        kind=kind,
+        rank=rank,
+        deviation=deviation,
+        num_texts=len(asked),
+        num_test_rows=len(test.rows),
+        auto=AUTO_CLASSES.get(kind_of(task), "AutoModel"),
+        base=base_name(source),
+        pooling=task.reader.pooling if (out / LABELS_FILE).exists() else None,
+    )
+
+
+def _copy_adapter(adapter: Path, source: ModelSource, out: Path) -> None:
+    """Copy an adapter as PEFT saved it, but for the base's place on this machine."""
+    shutil.copytree(adapter, out, dirs_exist_ok=True)
+    config = json.loads((out / CONFIG_FILE).read_text("utf-8"))
+    config["base_model_name_or_path"] = base_name(source)
+    (out / CONFIG_FILE).write_text(json.dumps(config, indent=2, ensure_ascii=False), "utf-8")
 
 
 def _verified(

@@ -1,4 +1,4 @@
-"""What asks for a task's knowledge: its usual settings, and the key that equal studies share.
+"""What can be asked of a task and of a tuned run: usual settings, keys of jobs, kinds of export.
 
 It is light, so that pages and the command line can say what is usual without loading a model.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 
 from kasa.arms import Arm
+from kasa.errors import StoreError
 from kasa.study import Study
 
 # What a cut is asked about: all matrices, or each layer, kind of layer, or matrix on its own.
@@ -17,6 +19,9 @@ SCOPES = ("all", "layer", "kind", "matrix")
 TOLERANCE = 0.02
 # How many cuts a plan may try.
 BUDGET = 32
+# Methods whose change of a weight is a sum of a few components beside the untouched base.
+LOW_RANK = ("kasa", "lora", "rslora")
+EXPORTS = ("lora", "merged", "peft")
 # What decides which rows score and measure, and how they are read.
 READING = ("max_length", "validation_fraction", "test_fraction", "split_seed", "class_weights")
 
@@ -38,3 +43,37 @@ def knowledge_key(study: Study, tolerance: float) -> str:
     }
     text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
     return f"knowledge:{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+
+
+def check_kind(arm: Arm, kind: str, run: str) -> None:
+    """Raise `StoreError` where an arm cannot be exported so."""
+    if kind not in EXPORTS:
+        raise StoreError("unknown_export", got=kind, wanted=", ".join(EXPORTS))
+    if kind == "lora" and arm.method not in LOW_RANK:
+        raise StoreError("export_not_low_rank", run=run, method=arm.method)
+    if kind == "peft" and arm.method == "full":
+        raise StoreError("export_no_adapter", run=run)
+    usual_cut = arm.plan is None and not arm.spread and arm.components_to_remove == arm.rank
+    follows_paper = arm.diagonal and usual_cut
+    if kind == "peft" and arm.method == "kasa" and not follows_paper:
+        raise StoreError("export_own_cut", run=run)
+
+
+def possible_exports(arm: Arm) -> list[str]:
+    """Return the kinds in which an arm can be exported."""
+    found = []
+    for kind in EXPORTS:
+        with suppress(StoreError):
+            check_kind(arm, kind, "-")
+            found.append(kind)
+    return found
+
+
+def explain_key(run_id: str) -> str:
+    """Return the key of the job `explain` for a run."""
+    return f"explain:{run_id}"
+
+
+def export_key(run_id: str, kind: str) -> str:
+    """Return the key of the job `export` for a run and a kind."""
+    return f"export:{run_id}:{kind}"
