@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,15 @@ from kasa.report.csv_files import write_csv
 from kasa.report.headline import headline
 from kasa.report.html import write_html
 from kasa.report.labels import metric_words
-from kasa.runs import schedule
+from kasa.runs import again, schedule
+from kasa.runs.again import RunAgain
 from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord
 from kasa.runs.store import Store
 from kasa.spectral.spectrum import Spectrum, effective_rank, save_spectra, stable_rank
 from kasa.spectral.stream import METHODS, Progress, analyse
 from kasa.spectral.truncation import CRITERIA, Options, plan_to_toml, propose
-from kasa.study import Study, load_study, study_from_dict
+from kasa.study import Study, load_study
 from kasa.text import Translator, translator
 from kasa.tuning.estimate import extrapolate, probe_key, study_memory_bytes, study_seconds
 from kasa.tuning.measure import machine
@@ -348,29 +348,9 @@ def queue(args: argparse.Namespace) -> dict[str, Any]:
     return {"studies": studies}
 
 
-@dataclass(frozen=True)
-class RunAgain:
-    """A finished run with what is needed to load its model: study, base and place of its arm."""
-
-    record: RunRecord
-    result: dict[str, Any]
-    study: Study
-    source: ModelSource
-    arm_index: int
-
-
 def run_again(run_id: str) -> RunAgain:
     """Return a finished run, on the base that it was tuned on; raises `StoreError` for others."""
-    store = Store()
-    record = store.run(run_id)
-    result = store.result(record.id)
-    if result is None or record.study_id is None:
-        raise StoreError("no_tuned_model", run=record.id)
-    study = study_from_dict(result["asked"]["study"])
-    source = source_of(study.model)
-    if source.sha256 != result["conditions"]["model_sha256"]:
-        raise StoreError("model_changed", run=record.id)
-    return RunAgain(record, result, study, source, result["asked"]["arm_index"])
+    return again.run_again(Store(), run_id, source_of)
 
 
 def predict(args: argparse.Namespace) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from kasa.commands import DATA_OPTIONS, RunAgain, run_again, say, source_of, tell, writing
+from kasa.commands import DATA_OPTIONS, run_again, say, source_of, tell, writing
 from kasa.data.card import prepare_study
 from kasa.data.check import guessed_spec
 from kasa.data.columns import guess_columns
@@ -17,6 +17,7 @@ from kasa.data.read import read_table
 from kasa.dataspec import DataSpec
 from kasa.errors import ModelError
 from kasa.report.labels import arm_labels, metric_words
+from kasa.runs.again import RunAgain
 from kasa.runs.files import write_bytes
 from kasa.runs.store import Store
 from kasa.study import Protocol
