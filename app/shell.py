@@ -21,6 +21,7 @@ PAGES = {
     "pages/knowledge.py": ("knowledge", "psychology"),
     "pages/experiment.py": ("experiment", "science"),
     "pages/results.py": ("results", "balance"),
+    "pages/try_it.py": ("try_it", "forum"),
     "pages/report.py": ("report", "description"),
     "pages/settings.py": ("settings", "settings"),
 }

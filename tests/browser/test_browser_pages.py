@@ -24,7 +24,8 @@ from tests.known_answers import bert_tensors, write_model
 from tests.result_files import draft, finish
 
 PAGES = (
-    *("", "model", "spectrum", "data", "knowledge", "experiment", "results", "report", "settings"),
+    *("", "model", "spectrum", "data", "knowledge", "experiment", "results", "try_it", "report"),
+    "settings",
 )
 CHARTS = {"spectrum": 3, "data": 1, "results": 8}
 KEY = re.compile(r"\b[a-z_]+(?:\.[a-z_0-9]+)+\b")

@@ -44,7 +44,8 @@ def test_pages_answer_at_once_and_leave_torch_out(
         "4 Task knowledge": "Task knowledge",
         "5 Experiment": "Experiment",
         "6 Results": "Results",
-        "7 Report": "Report",
+        "7 Try it": "Try it",
+        "8 Report": "Report",
         "Settings": "Settings",
     }
     took: dict[str, float] = {}
