@@ -22,6 +22,7 @@ from kasa.tuning.keys import answers_key
 
 # More rows than this are for the sheet; the page would become slow.
 MOST_SHOWN = 100
+OTHER_PHASES = {"queued": "waiting", "stopping": "stopping"}
 SHEET_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
@@ -61,8 +62,9 @@ def working(job_id: str, study: Study) -> None:
         st.rerun()
     ensure_dispatcher(store)
     events = store.events(job_id)
-    last: dict[str, Any] = events[-1] if events else {"phase": "waiting", "done": 0, "total": 1}
-    phase, facts = last["phase"], {}
+    last: dict[str, Any] = events[-1] if events else {"phase": "prepare", "done": 0, "total": 1}
+    phase = OTHER_PHASES.get(record.status, last["phase"])
+    facts = {}
     if phase == "run":
         facts["name"] = plain(arm_labels(study, text())[last["arm"]])
     words = t(f"try_it_page.phase.{phase}", **facts)

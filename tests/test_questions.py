@@ -292,6 +292,17 @@ def test_the_table_has_every_method_side_by_side(lang: str) -> None:
     assert answers_sentence(same, text) == text("answers.all_agree", count="1")
 
 
+@pytest.mark.parametrize(
+    ("confidence", "shown"), [(0.994, "99%"), (0.9996, ">99%"), (1.0, "100%"), (0.5, "50%")]
+)
+def test_nearly_certain_is_not_shown_as_certain(confidence: float, shown: str) -> None:
+    result = result_of(["pump"], [["a"]] * 3)
+    for method in result["measured"]["methods"]:
+        method["answers"][0]["confidence"] = confidence
+    table = answers_table(asked_of(result, STUDY, EN), EN)
+    assert table.rows[0][1] == f"a ({shown})"
+
+
 def test_scores_have_no_confidence_and_do_not_differ() -> None:
     result = result_of(["pump"], [[1.25], [2.5], [3.123456]], "regression", rows=[7])
     asked = asked_of(result, STUDY, EN)

@@ -111,7 +111,11 @@ def _answer_words(answer: Mapping[str, Any], text: Translator) -> str:
     words = _cut(label) if isinstance(label, str) else text.number(label, 2)
     if "confidence" not in answer:
         return words
-    return text("answers.sure", label=words, confidence=text.percent(answer["confidence"], 0))
+    confidence = float(answer["confidence"])
+    share = text.percent(confidence, 0)
+    if confidence < 1 <= round(confidence, 2):  # nearly certain is not certain
+        share = f">{text.percent(0.99, 0)}"
+    return text("answers.sure", label=words, confidence=share)
 
 
 def _cut(words: str) -> str:
