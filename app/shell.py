@@ -22,6 +22,7 @@ PAGES = {
     "pages/experiment.py": ("experiment", "science"),
     "pages/results.py": ("results", "balance"),
     "pages/explain.py": ("explain", "biotech"),
+    "pages/try_it.py": ("try_it", "forum"),
     "pages/report.py": ("report", "description"),
     "pages/settings.py": ("settings", "settings"),
 }

@@ -22,7 +22,7 @@ from kasa.runs.process import born
 from kasa.runs.schedule import end_stopped
 from kasa.runs.store import Store
 
-KINDS = ("run", "spectrum", "estimate", "knowledge", "explain", "export")
+KINDS = ("run", "spectrum", "estimate", "knowledge", "explain", "answers", "export")
 
 
 def work(store: Store, run_id: str) -> bool:

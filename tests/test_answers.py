@@ -84,7 +84,12 @@ def test_correlations_are_scipys(rows: list[tuple[int, int]]) -> None:
 
 @pytest.mark.parametrize(
     ("labels", "said"),
-    [([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]), ([2.0, 2.0, 2.0], [1.0, 2.0, 3.0]), ([1.0, 1.0], [1, 1])],
+    [
+        ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]),
+        ([2.0, 2.0, 2.0], [1.0, 2.0, 3.0]),
+        ([1.0, 1.0], [1, 1]),
+        ([1.0], [2]),
+    ],
 )
 def test_a_constant_has_no_correlation_and_counts_as_0(
     labels: list[float], said: list[float]

@@ -121,14 +121,7 @@ class _Check:
 
     def change_texts(self) -> None:
         """Repair and normalise texts and targets, and bring labels to one spelling."""
-        steps: dict[str, Callable[[pd.Series], pd.Series]] = {
-            "mojibake": repaired_column,
-            "control": lambda cells: normalised_column(cells, ("control",)),
-            "whitespace": lambda cells: normalised_column(cells, ("whitespace",)),
-            "width": lambda cells: normalised_column(cells, ("width",)),
-            "personal_data": _masked,
-        }
-        for kind, step in steps.items():
+        for kind, step in TEXT_CHANGES.items():
             # Blanks and width of a label are a matter of its spelling, below.
             names = [*self.inputs, *([self.target] if kind in {"mojibake", "control"} else [])]
             names = [name for name in names if name != "choices"]
@@ -208,6 +201,25 @@ class _Check:
 
 def _masked(cells: pd.Series) -> pd.Series:
     return cells.where(~rows_with_personal(cells), cells.map(mask_personal)).astype("str")
+
+
+# What changes a text, by kind, in the order in which it is done.
+TEXT_CHANGES: dict[str, Callable[[pd.Series], pd.Series]] = {
+    "mojibake": repaired_column,
+    "control": lambda cells: normalised_column(cells, ("control",)),
+    "whitespace": lambda cells: normalised_column(cells, ("whitespace",)),
+    "width": lambda cells: normalised_column(cells, ("width",)),
+    "personal_data": _masked,
+}
+
+
+def mended_texts(texts: Sequence[str], spec: DataSpec) -> list[str]:
+    """Return new texts with what is changed in the texts of a study's rows."""
+    cells = pd.Series(list(texts), dtype="str")
+    for kind, change in TEXT_CHANGES.items():
+        if kind in active_kinds(spec):
+            cells = change(cells)
+    return list(cells)
 
 
 def numbers(cells: pd.Series) -> pd.Series:

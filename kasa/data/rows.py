@@ -94,15 +94,25 @@ def user_parts(table: Table, name: str) -> pd.Series:
     return parts
 
 
-def _rows_of(table: Table, spec: DataSpec, task: str) -> pd.DataFrame:
+def input_columns(table: Table, spec: DataSpec, task: str) -> dict[str, pd.Series]:
+    """Return what a model reads of every row, by input field; choices as a JSON list, "" if none.
+
+    Raises `DataError` for a missing column.
+    """
     fields: dict[str, pd.Series] = {}
-    for name in (*inputs_of(spec, task), TARGETS[task]):
+    for name in inputs_of(spec, task):
         if name == "text":
             fields[name] = joined_text(table, spec)
         elif name == "choices":
             fields[name] = _choices(table, spec.choices)
         else:
             fields[name] = column(table, str(getattr(spec, name)))
+    return fields
+
+
+def _rows_of(table: Table, spec: DataSpec, task: str) -> pd.DataFrame:
+    fields = input_columns(table, spec, task)
+    fields[TARGETS[task]] = column(table, str(getattr(spec, TARGETS[task])))
     if task == "multiple_choice":
         pairs = zip(fields["choices"], fields["answer"], strict=True)
         answers = [_chosen(choices, answer) for choices, answer in pairs]

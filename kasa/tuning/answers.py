@@ -37,6 +37,14 @@ class Answers:
         """Metrics and loss in one record, as trials are judged by them."""
         return {**self.metrics, "loss": self.loss}
 
+    def records(self) -> list[dict[str, Any]]:
+        """Return what was answered to every row: label, and confidence where the task has one."""
+        names = {"predicted": "label", "confidence": "confidence"}
+        kept = self.table[[name for name in names if name in self.table]].rename(columns=names)
+        return [
+            {str(name): value for name, value in row.items()} for row in kept.to_dict("records")
+        ]
+
 
 def preference(validation: dict[str, float]) -> tuple[float, float]:
     """Sort key of a trial, best first: higher first metric, then lower loss, on validation."""
@@ -82,7 +90,7 @@ def choice_answers(part: Part, figures: Sequence[ArrayLike]) -> Answers:
 def score_answers(part: Part, values: ArrayLike) -> Answers:
     """Return the predicted scores. Metrics: Pearson's and Spearman's correlation with the labels.
 
-    A constant prediction has none and counts as 0. Loss: mean squared error.
+    A constant prediction, or a single one, has none and counts as 0. Loss: mean squared error.
     """
     predicted = np.asarray(values, dtype=np.float64).round(6)
     labels = np.asarray(part.labels, dtype=np.float64)
@@ -95,6 +103,8 @@ def score_answers(part: Part, values: ArrayLike) -> Answers:
 
 
 def _correlation(measure: Any, predicted: Floats, labels: Floats) -> float:
+    if len(labels) < 2:
+        return 0.0
     with warnings.catch_warnings():
         # scipy warns of a constant input and returns NaN, which the line below explains away.
         warnings.simplefilter("ignore", stats.ConstantInputWarning)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from kasa.tuning.answers import (
 )
 from kasa.tuning.measure import memory_bytes, stopwatch
 from kasa.tuning.outcome import Outcome, Part, Parts
-from kasa.tuning.probe import fit_probe
+from kasa.tuning.probe import Probe, fit_probe
 
 JAPANESE = re.compile("[぀-ヿ㐀-鿿]")
 
@@ -61,30 +62,59 @@ def _pairs(words: TfidfVectorizer, first: Sequence[str], second: Sequence[str]) 
     return sparse.hstack([a, b, a.multiply(b), abs(a - b)]).tocsr()
 
 
-def run_tfidf(parts: Parts, *, class_weights: bool = False) -> Outcome:
-    """Fit TF-IDF and a linear model on the training rows; nothing of the base model is used.
+@dataclass(frozen=True)
+class Tfidf:
+    """TF-IDF fitted on the training rows, with the linear model on it.
 
-    Where answers are texts, the answer of the nearest training prompt (cosine) is given instead.
+    Where answers are texts there is no `probe`: the answer of the nearest training prompt (cosine)
+    is given instead.
     """
-    before = memory_bytes()
+
+    words: TfidfVectorizer
+    known: Any
+    probe: Probe | None
+    parts: Parts
+    prepare_seconds: float
+
+    def answers(self, part: Part) -> Answers:
+        """Return what it answers to a part."""
+        features = word_features(self.words, part)
+        if self.probe is not None:
+            return self.probe.answers(features, part)
+        nearest = np.asarray((features @ self.known.T).argmax(axis=1)).ravel()
+        return text_answers(part, [self.parts.train.labels[i] for i in nearest])
+
+
+def fit_tfidf(parts: Parts, *, class_weights: bool = False) -> Tfidf:
+    """Fit TF-IDF and a linear model on the training rows; nothing of the base model is used."""
     with stopwatch() as preparing:
         words = fitted_vectorizer(parts.train)
-        train_x = word_features(words, parts.train)
-    if parts.task == "generation":
-        return _nearest(parts, words, preparing.seconds, before)
+        known = word_features(words, parts.train)
 
     def features(part: Part) -> Any:
-        return train_x if part is parts.train else word_features(words, part)
+        return known if part is parts.train else word_features(words, part)
 
-    probe = fit_probe(features, parts, class_weights=class_weights)
+    generates = parts.task == "generation"
+    probe = None if generates else fit_probe(features, parts, class_weights=class_weights)
+    return Tfidf(words, known, probe, parts, preparing.seconds)
+
+
+def run_tfidf(parts: Parts, *, class_weights: bool = False) -> Outcome:
+    """Fit TF-IDF on the training rows and answer the test rows with it."""
+    before = memory_bytes()
+    fitted = fit_tfidf(parts, class_weights=class_weights)
+    probe, seconds = fitted.probe, fitted.prepare_seconds
+    if probe is None:
+        validation = fitted.answers(parts.validation)
+        return _untrained(validation, parts, fitted.answers, seconds, before)
     with stopwatch() as evaluating:
-        answers = probe.answers(word_features(words, parts.test), parts.test)
+        answers = fitted.answers(parts.test)
     return Outcome(
         answers=answers,
         selected={"C": probe.strength},
         validation=probe.validation,
         trials=probe.trials,
-        prepare_seconds=preparing.seconds,
+        prepare_seconds=seconds,
         train_seconds=probe.train_seconds,
         evaluate_seconds=evaluating.seconds,
         num_trainable_params=probe.num_params,
@@ -92,17 +122,6 @@ def run_tfidf(parts: Parts, *, class_weights: bool = False) -> Outcome:
         baseline_memory_bytes=before,
         conditions={"precision": "fp64"},
     )
-
-
-def _nearest(parts: Parts, words: TfidfVectorizer, seconds: float, before: int) -> Outcome:
-    known = words.transform(parts.train.texts)
-
-    def answered(part: Part) -> Answers:
-        likeness = words.transform(part.texts) @ known.T
-        nearest = np.asarray(likeness.argmax(axis=1)).ravel()
-        return text_answers(part, [parts.train.labels[i] for i in nearest])
-
-    return _untrained(answered(parts.validation), parts, answered, seconds, before)
 
 
 def run_majority(parts: Parts) -> Outcome:

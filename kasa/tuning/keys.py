@@ -26,13 +26,21 @@ EXPORTS = ("lora", "merged", "peft")
 READING = ("max_length", "validation_fraction", "test_fraction", "split_seed", "class_weights")
 
 
+def answers_key(study_id: str) -> str:
+    """Return the key of the job `answers`: a study keeps the answers to its last questions."""
+    return f"answers:{study_id}"
+
+
 def kasa_arm(study: Study) -> Arm:
     """Return the study's first KaSA arm, whose layers are looked at, or KaSA as it usually is."""
     return next((arm for arm in study.arms if arm.method == "kasa"), Arm("kasa"))
 
 
 def knowledge_key(study: Study, tolerance: float) -> str:
-    """Return the key of the job `knowledge`: model, data, division, layers and tolerance."""
+    """Return the key of the job `knowledge`, which equal studies share.
+
+    It holds model, data, division, layers and tolerance.
+    """
     record = study.to_dict()
     facts = {
         "model": study.model,

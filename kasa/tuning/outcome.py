@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
+from kasa.data.check import mended_texts
 from kasa.data.rows import TARGETS
+from kasa.dataspec import DataSpec
 from kasa.tuning.answers import Answers
 
 
@@ -48,6 +50,32 @@ class Parts:
     test: Part
     labels: tuple[str, ...]
     task: str = "classification"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What a row's pieces are: a text or prompt alone, or with a second text or choices."""
+        if self.train.choices:
+            return ("prompt", "choices")
+        first = "prompt" if self.task == "generation" else "text"
+        return (first, "second_text") if self.train.seconds else (first,)
+
+
+def asked_part(spec: DataSpec, parts: Parts, questions: Sequence[Sequence[str]]) -> Part:
+    """Return questions, each in its pieces, as rows; their labels are placeholders.
+
+    Their texts are changed as those of the study's rows were. What is measured on such rows is
+    worth nothing, since nobody knows the right answers.
+    """
+    pieces = [tuple(question) for question in questions]
+    two = "second_text" in parts.inputs
+    placeholder: Any = 0 if parts.train.choices else parts.train.labels[0]
+    return Part(
+        rows=tuple(range(len(pieces))),
+        texts=tuple(mended_texts([found[0] for found in pieces], spec)),
+        labels=(placeholder,) * len(pieces),
+        seconds=tuple(mended_texts([found[1] for found in pieces], spec)) if two else (),
+        choices=tuple(found[1:] for found in pieces) if parts.train.choices else (),
+    )
 
 
 def split_parts(rows: pd.DataFrame, task: str = "classification") -> Parts:

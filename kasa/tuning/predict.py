@@ -10,22 +10,28 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import nn
 
+from kasa.data.questions import pieces_of
 from kasa.errors import StoreError
 from kasa.model.source import ModelSource
 from kasa.study import Study
 from kasa.tuning import adapters
+from kasa.tuning.answers import Answers
 from kasa.tuning.heads import HeadTask
-from kasa.tuning.outcome import Part, Parts
+from kasa.tuning.outcome import Part, Parts, asked_part
 from kasa.tuning.tasks import Task, task_for
 from kasa.tuning.train import ADAPTER_FOLDER, FULL_FILE
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """A run's tuned model with its task, ready to answer."""
+    """A run's tuned model, or its base, with its task, ready to answer."""
 
     task: Task
     model: nn.Module
+
+    def answers(self, part: Part) -> Answers:
+        """Return the model's answers to a part."""
+        return self.task.answer(self.model, part)
 
 
 def load_tuned(
@@ -48,6 +54,18 @@ def load_tuned(
     return Tuned(task, model)
 
 
+def load_base(source: ModelSource, study: Study, parts: Parts, cache: Path | None = None) -> Tuned:
+    """Return the untouched base, ready to answer: with its linear probe, or in its own words.
+
+    `cache` keeps what the base says to the rows of the study.
+    """
+    task = task_for(source, parts, study.protocol, cache)
+    model: Any = task.prepare()
+    if isinstance(task, HeadTask) and task.probe is not None:
+        model.set_head(*task.probe.head())
+    return Tuned(task, model)
+
+
 def predict_tuned(
     source: ModelSource,
     study: Study,
@@ -56,48 +74,21 @@ def predict_tuned(
     folder: Path,
     texts: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Return what the tuned model answers to each text, with its confidence where it has one."""
+    """Return what the tuned model answers to each text, with its confidence where it has one.
+
+    A second text, or choices, follow the first after `|||`.
+    """
     tuned = load_tuned(source, study, parts, arm_index, folder)
-    return _answers(tuned.task, tuned.model, parts, texts)
+    return tuned.answers(_part(study, parts, texts)).records()
 
 
 def predict_base(
     source: ModelSource, study: Study, parts: Parts, texts: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return what the untouched base answers: with its linear probe, or in its own words."""
-    task = task_for(source, parts, study.protocol)
-    model: Any = task.prepare()
-    if isinstance(task, HeadTask) and task.probe is not None:
-        model.set_head(*task.probe.head())
-    return _answers(task, model, parts, texts)
+    """Return what the untouched base answers to each text, as `predict_tuned` does."""
+    base = load_base(source, study, parts)
+    return base.answers(_part(study, parts, texts)).records()
 
 
-def _answers(
-    task: Task, model: nn.Module, parts: Parts, texts: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Answer texts of which the right answer is not known; metrics of the placeholders are unused.
-
-    A second text, or choices, follow the first after a line with `|||`.
-    """
-    pieces = [[piece.strip() for piece in text.split("|||")] for text in texts]
-    two = bool(parts.train.seconds)
-    wanted = 2 if two else 1
-    for text, found in zip(texts, pieces, strict=True):
-        short = len(found) < 2 if parts.train.choices else len(found) != wanted
-        if short and (two or parts.train.choices):
-            raise StoreError("pieces_missing", text=text[:80])
-    placeholder: Any = parts.train.labels[0] if not parts.train.choices else 0
-    part = Part(
-        rows=tuple(range(len(texts))),
-        texts=tuple(
-            found[0] if two or parts.train.choices else text
-            for found, text in zip(pieces, texts, strict=True)
-        ),
-        labels=(placeholder,) * len(texts),
-        seconds=tuple(found[1] for found in pieces) if two else (),
-        choices=tuple(tuple(found[1:]) for found in pieces) if parts.train.choices else (),
-    )
-    table = task.answer(model, part).table
-    names = {"predicted": "label", "confidence": "confidence"}
-    kept = table[[name for name in names if name in table]].rename(columns=names)
-    return [{str(name): value for name, value in row.items()} for row in kept.to_dict("records")]
+def _part(study: Study, parts: Parts, texts: Sequence[str]) -> Part:
+    return asked_part(study.data, parts, [pieces_of(text, parts.inputs) for text in texts])

@@ -45,7 +45,8 @@ def test_pages_answer_at_once_and_leave_torch_out(
         "5 Experiment": "Experiment",
         "6 Results": "Results",
         "7 Explain": "Explain",
-        "8 Report": "Report",
+        "8 Try it": "Try it",
+        "9 Report": "Report",
         "Settings": "Settings",
     }
     took: dict[str, float] = {}
