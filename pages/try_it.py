@@ -8,12 +8,27 @@ from typing import Any
 import streamlit as st
 
 from app import state
-from app.components import empty_state, next_step, page_header, plain, refresh, show_error
+from app.components import (
+    empty_state,
+    next_step,
+    page_header,
+    plain,
+    refresh,
+    show_error,
+)
 from app.i18n import t, text
 from app.questions_form import Ask, choose_questions, choose_runs, tuned_runs, warn_of_more
+from app.take_away import take_away
 from app.verdicts import show_table
 from kasa.errors import KasaError
-from kasa.report.answers import Asked, answers_sentence, answers_sheet, answers_table, asked_of
+from kasa.report.answers import (
+    Asked,
+    answers_sentence,
+    answers_sheet,
+    answers_table,
+    asked_of,
+    spoke_table,
+)
 from kasa.report.labels import arm_labels
 from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord, StudyRecord
@@ -106,6 +121,7 @@ def show_answers(record: StudyRecord, asked: Asked) -> None:
         st.caption(t("try_it_page.first_shown", count=text().number(MOST_SHOWN)))
     if any("confidence" in answers[0] for answers in asked.answers):
         st.caption(t("try_it_page.confidence"))
+    show_speakers(asked, places[:MOST_SHOWN])
     if asked.hidden:
         st.caption(t("try_it_page.hidden"))
     with st.container(horizontal=True):
@@ -121,6 +137,22 @@ def show_answers(record: StudyRecord, asked: Asked) -> None:
         if st.button(t("try_it_page.forget"), key="try_forget", icon=":material/delete:"):
             forget(record.id)
             st.rerun()
+
+
+def show_speakers(asked: Asked, places: list[int]) -> None:
+    """Show which components of the tuned methods spoke on a text of the person's choice."""
+    tables = {place: spoke_table(asked, place, text()) for place in places}
+    told = {place: asked.questions[place] for place, table in tables.items() if table is not None}
+    if not told:
+        return
+    with st.expander(t("try_it_page.spoke"), key="try_spoke", icon=":material/biotech:"):
+        chosen = st.selectbox(
+            t("try_it_page.spoke_text"), list(told), format_func=told.__getitem__, key="try_place"
+        )
+        table = tables[chosen]
+        if table is not None:
+            show_table(table, "try_speakers")
+        st.caption(t("try_it_page.spoke_note"))
 
 
 def show_page(record: StudyRecord, runs: list[RunRecord]) -> None:
@@ -150,6 +182,7 @@ def main() -> None:
         empty_state(t(f"try_it_page.{name}"), t("try_it_page.to_experiment"), "pages/experiment.py")
         return
     show_page(record, runs)
+    take_away(record, runs)
     next_step("shell.next.report", "pages/report.py")
 
 

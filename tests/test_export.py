@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,15 @@ from kasa.arms import Arm
 from kasa.dataspec import DataSpec
 from kasa.errors import StoreError
 from kasa.model.source import ModelSource
+from kasa.report.explain import sentences
 from kasa.runs.store import Store
 from kasa.study import Protocol, Study
+from kasa.text import translator
 from kasa.tuning import export as exporting
 from kasa.tuning import loads_alone
 from kasa.tuning.adapters import saved_start
 from kasa.tuning.export import export
-from kasa.tuning.keys import check_kind
+from kasa.tuning.keys import check_kind, export_key, possible_exports
 from kasa.tuning.outcome import Parts
 from kasa.tuning.predict import Tuned, load_tuned
 from kasa.tuning.reader import load_encoder
@@ -158,7 +161,7 @@ def test_an_export_that_says_something_else_is_taken_back(
 ) -> None:
     arm = Arm("lora", 2)
     tuned, own = tuned_run(source, parts, arm, tmp_path)
-    right = exporting._outputs(tuned.task, tuned.model, parts.test.texts[:8])
+    right = exporting.base_outputs(tuned.task, tuned.model, parts.test.texts[:8])
     monkeypatch.setattr(exporting, "_asked_again", lambda _: right + 0.1)
     with pytest.raises(StoreError) as error:
         export(tuned, source, arm, own, "lora", tmp_path / "out")
@@ -219,3 +222,39 @@ def test_the_command_asks_a_fresh_process_and_writes_a_card(
     assert {"model.safetensors", "config.json", "tokenizer.json", "head.safetensors"} <= names
     assert main(["export", run.id, "--as", "merged", "--out", str(out)]) == 1
     assert "something in" in capsys.readouterr().err
+    assert main(["explain", run.id, "--json"]) == 0
+    *said, last = capsys.readouterr().out.splitlines()
+    found = json.loads(last)
+    assert found["run"] == run.id
+    assert [each for each in said if each in sentences(found, translator("en"), masked=True)]
+
+
+def test_the_job_leaves_an_archive_with_a_card_and_no_place_of_this_machine(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store()
+    texts = [f"{a} {b}" for a in ("fuse blown in panel", "oil leaks at the pump") for b in "0123"]
+    model = write_tiny_bert(tmp_path / "model", texts)
+    protocol = Protocol("quick", epochs=1, learning_rates=(1e-2,), parallel_runs=1)
+    study = small_study(tmp_path, (Arm("kasa", 2),), protocol)
+    study_id = store.create_study(Study(**(vars(study) | {"model": model.name})))
+    (run,) = store.start_study(study_id)
+    assert work(store, run.id), store.run(run.id).error
+    monkeypatch.setattr(exporting, "_verified", lambda *_: 1e-7)
+    for kind in possible_exports(Arm("kasa", 2)):
+        config = {"run": run.id, "kind": kind, "lang": "ja"}
+        job = store.enqueue("export", config, export_key(run.id, kind))
+        assert work(store, job.id), store.run(job.id).error
+        result = store.result(job.id)
+        assert result is not None
+        archive = job.folder / result["measured"]["archive"]
+        assert archive.stat().st_size == result["measured"]["num_bytes"]
+        assert not (job.folder / "model").exists()
+        with zipfile.ZipFile(archive) as opened:
+            names = set(opened.namelist())
+            written = [opened.read(n).decode() for n in names if n.endswith((".md", ".json"))]
+        assert {"README.md", "head.safetensors", "labels.json"} <= names
+        assert not any(str(tmp_path) in each for each in written)
+    store.delete_study(study_id)
+    assert not job.folder.exists(), "what was made of a deleted study goes with it"
+    assert store.latest(export_key(run.id, "lora")) is None

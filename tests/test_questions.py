@@ -23,15 +23,22 @@ from kasa.data.questions import (
 from kasa.data.read import read_table
 from kasa.dataspec import DataSpec
 from kasa.errors import DataError, StoreError
+from kasa.jobs import answers as answers_job
 from kasa.model.source import resolve_model
-from kasa.report.answers import answers_sentence, answers_sheet, answers_table, asked_of
+from kasa.report.answers import (
+    answers_sentence,
+    answers_sheet,
+    answers_table,
+    asked_of,
+    spoke_table,
+)
 from kasa.runs.records import RunRecord
 from kasa.runs.store import Store
 from kasa.study import Protocol, Study
 from kasa.text import LANGUAGES, translator
 from kasa.tuning.baselines import fit_tfidf, run_tfidf
 from kasa.tuning.keys import answers_key
-from kasa.tuning.outcome import asked_part, split_parts
+from kasa.tuning.outcome import Part, asked_part, split_parts
 from kasa.tuning.predict import predict_base, predict_tuned
 from kasa.worker import work
 from tests.small_studies import NOTES, small_study
@@ -187,6 +194,12 @@ def test_every_method_answers_as_it_does_alone(home: Path, finished: str) -> Non
         wanted = predict_tuned(source, study, parts, place, run.folder, clean)
         assert methods[1 + place]["answers"] == wanted
         assert (methods[1 + place]["run"], methods[1 + place]["seed"]) == (run.id, 0)
+        for heard, asked in zip(methods[1 + place]["spoke"], clean, strict=True):
+            shares = [each["share"] for each in heard]
+            assert shares == sorted(shares, reverse=True)
+            assert 0 < sum(shares) <= 1 + 1e-9
+            assert all(each["word"] is None or each["word"] in asked for each in heard)
+            assert {each["layer"] for each in heard} <= {0, 1}
     phases = [event["phase"] for event in store.events(job.id)]
     assert phases == ["prepare", "base", "run", "run", "tfidf"]
 
@@ -268,6 +281,29 @@ def result_of(
 
 
 STUDY = Study("A", "embedded", DataSpec("x", "t", "l"), arms=(Arm("kasa", 2), Arm("lora", 2)))
+
+
+def test_the_loudest_components_are_told_with_their_word() -> None:
+    text = translator("en")
+    result = result_of(["pump"], [["hyd"]] * 3)
+    spoke = {"module": "h.3.attn.value", "layer": 3, "number": 0, "share": 0.42, "word": "<b>"}
+    result["measured"]["methods"][1]["spoke"] = [[spoke, spoke | {"number": 4, "word": None}]]
+    asked = asked_of(result, STUDY, text)
+    table = spoke_table(asked, 0, text)
+    assert table is not None
+    assert table.rows == (
+        (asked.names[1], "Layer 3 · value", "1", "42%", "<b>"),
+        (asked.names[1], "Layer 3 · value", "5", "42%", "–"),
+    )
+    assert spoke_table(asked_of(result_of(["a"], [["b"]] * 3), STUDY, text), 0, text) is None
+
+
+def test_a_word_of_personal_data_is_not_told() -> None:
+    part = Part((0,), ("call 090-1234-5678 now",), (0,))
+    assert answers_job._word(part, 0, (0, 0, 4), masked=True) == "call"
+    assert answers_job._word(part, 0, (0, 9, 13), masked=True) is None
+    assert answers_job._word(part, 0, (0, 9, 13), masked=False) == "1234"
+    assert answers_job._word(part, 0, None, masked=False) is None
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)

@@ -8,17 +8,25 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kasa.data.personal import find_personal
 from kasa.model.source import ModelSource, resolve_model
-from kasa.runs.again import RunAgain, run_again
+from kasa.runs.again import run_again
 from kasa.runs.job import Job
 from kasa.runs.store import Store
 from kasa.study import Study, study_from_dict
+from kasa.tuning.addition import updates_of
 from kasa.tuning.answers import Answers
 from kasa.tuning.baselines import fit_tfidf
+from kasa.tuning.excited import Span, excitations, speakers
+from kasa.tuning.explain import place_of
 from kasa.tuning.heads import HeadTask
+from kasa.tuning.keys import LOW_RANK
 from kasa.tuning.outcome import Part, Parts, asked_part, split_parts
-from kasa.tuning.predict import load_base, load_tuned
+from kasa.tuning.predict import Tuned, load_base, load_tuned
 from kasa.tuning.train import quiet_transformers
+
+# On how many questions it is said which components spoke; so many fit on the page.
+MOST_LISTENED = 100
 
 
 def execute(job: Job) -> dict[str, Any]:
@@ -55,9 +63,13 @@ def execute(job: Job) -> dict[str, Any]:
     step("base")
     keep(*_base(source, study, parts, part, store.study_folder(study_id) / "features"))
     for run in runs:
-        facts = {"arm": run.record.arm, "seed": run.record.seed}
+        facts: dict[str, Any] = {"arm": run.record.arm, "seed": run.record.seed}
         step("run", **facts)
-        keep(str(run.record.method), _tuned(run, parts, part), run=run.record.id, **facts)
+        tuned = load_tuned(run.source, run.study, parts, run.arm_index, run.record.folder)
+        answers = tuned.answers(part)
+        if run.record.method in LOW_RANK:
+            facts["spoke"] = _spoke(tuned, part, masked=study.data.mask)
+        keep(str(run.record.method), answers, run=run.record.id, **facts)
     step("tfidf")
     keep("tfidf", fit_tfidf(parts, class_weights=study.protocol.class_weights).answers(part))
     return {
@@ -77,6 +89,33 @@ def _base(
     return name, base.answers(part)
 
 
-def _tuned(run: RunAgain, parts: Parts, part: Part) -> Answers:
-    tuned = load_tuned(run.source, run.study, parts, run.arm_index, run.record.folder)
-    return tuned.answers(part)
+def _spoke(tuned: Tuned, part: Part, *, masked: bool) -> list[list[dict[str, Any]]]:
+    """Return which components of the addition speak loudest on each of the first questions."""
+    few = part.take(range(min(MOST_LISTENED, len(part.rows))))
+    updates = updates_of(tuned.model)
+    places = {name: place_of(tuned.model, name) for name in updates}
+    return [
+        [
+            {
+                "module": own.module,
+                "layer": places[own.module],
+                "number": own.number,
+                "share": own.share,
+                "word": _word(few, row, own.span, masked=masked),
+            }
+            for own in speakers(heard, updates)
+        ]
+        for row, heard in enumerate(excitations(tuned.task, tuned.model, few, updates))
+    ]
+
+
+def _word(part: Part, row: int, span: Span | None, *, masked: bool) -> str | None:
+    """Return the word in a span; None for none, and for likely personal data to be hidden."""
+    if span is None:
+        return None
+    others = part.choices[row] if part.choices else part.seconds[row : row + 1]
+    (piece, start, end), pieces = span, (part.texts[row], *others)
+    found = find_personal(pieces[piece]) if masked else []
+    if any(start < each.end and each.start < end for each in found):
+        return None
+    return pieces[piece][start:end]

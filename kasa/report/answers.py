@@ -9,6 +9,7 @@ from typing import Any
 
 from kasa.data.personal import mask_personal
 from kasa.data.questions import SEPARATOR
+from kasa.report.explain import module_names
 from kasa.report.labels import arm_labels
 from kasa.report.tree import Table
 from kasa.study import Study
@@ -26,7 +27,8 @@ class Asked:
     `answers[method][question]` holds label and, where the task has one, confidence; `rows` are the
     spreadsheet rows of questions from a file. `differs` says on which questions not every method
     gives the same answer; it is empty for scores, which are hardly ever the same. Likely personal
-    data is hidden where the study hides it, which `hidden` says.
+    data is hidden where the study hides it, which `hidden` says. `spoke[method][question]` are the
+    components of a tuned method that spoke loudest, for the first questions.
     """
 
     questions: tuple[str, ...]
@@ -35,6 +37,7 @@ class Asked:
     answers: tuple[tuple[Mapping[str, Any], ...], ...]
     differs: tuple[bool, ...]
     hidden: bool
+    spoke: tuple[Sequence[Sequence[Mapping[str, Any]]], ...]
 
     @property
     def different(self) -> list[int]:
@@ -60,6 +63,7 @@ def asked_of(result: Mapping[str, Any], study: Study, text: Translator) -> Asked
         answers=answers,
         differs=() if scores else tuple(len(set(said)) > 1 for said in zip(*labels, strict=True)),
         hidden=shown != questions,
+        spoke=tuple(method.get("spoke", ()) for method in methods),
     )
 
 
@@ -104,6 +108,28 @@ def answers_table(asked: Asked, text: Translator, places: Iterable[int] | None =
         rows.append((*number, question, *cells))
     first = [text("answers.row")] if asked.rows else []
     return Table((*first, text("answers.text"), *asked.names), tuple(rows))
+
+
+def spoke_table(asked: Asked, place: int, text: Translator) -> Table | None:
+    """Return which components of the tuned methods spoke loudest on a question, if any did."""
+    rows = []
+    for name, method in zip(asked.names, asked.spoke, strict=True):
+        found = method[place] if place < len(method) else []
+        modules = module_names({"modules": found}, text)
+        rows += [
+            (
+                name,
+                modules[own["module"]],
+                text.number(own["number"] + 1),
+                text.percent(own["share"], 0),
+                _cut(own["word"] or "–"),
+            )
+            for own in found
+        ]
+    header = tuple(
+        text(f"answers.column.{c}") for c in ("method", "weight", "number", "share", "word")
+    )
+    return Table(header, tuple(rows), numeric=(2, 3)) if rows else None
 
 
 def _answer_words(answer: Mapping[str, Any], text: Translator) -> str:

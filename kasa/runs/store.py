@@ -34,7 +34,7 @@ from kasa.runs.files import read_json, safe_name, workspace, write_bytes, write_
 from kasa.runs.job import read_events
 from kasa.runs.records import ACTIVE, FinishedRun, RunRecord, StudyRecord
 from kasa.study import Study, study_from_dict
-from kasa.tuning.keys import answers_key
+from kasa.tuning.keys import keys_of_study
 from kasa.tuning.room import settled
 
 SCHEMA = """
@@ -261,16 +261,18 @@ class Store:
     def delete_study(self, study_id: str) -> None:
         """Delete a study, its runs and their folders; active ones must be stopped first.
 
-        What its methods were asked last goes too.
+        What its methods were asked last, and what was made of its runs, goes too.
         """
         folder = self.study_folder(study_id)
-        runs = [*self.runs(study_id), *self._select("key = ?", answers_key(study_id))]
-        if any(run.active for run in runs):
+        runs = self.runs(study_id)
+        keys = keys_of_study(study_id, [run.id for run in runs])
+        jobs = [job for key in keys for job in self._select("key = ?", key)]
+        if any(run.active for run in (*runs, *jobs)):
             raise StoreError("study_active", study=study_id)
         with self.connect() as db:
             db.execute("DELETE FROM studies WHERE id = ?", (study_id,))
-            db.execute("DELETE FROM runs WHERE key = ?", (answers_key(study_id),))
-        for run in runs:
+            db.executemany("DELETE FROM runs WHERE id = ?", [(job.id,) for job in jobs])
+        for run in (*runs, *jobs):
             shutil.rmtree(run.folder, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -6,7 +6,7 @@ output there. lⱼ has length 1, so σⱼ·(rⱼ·x) is how strongly, and with w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,7 @@ Span = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Sequence:
+class Heard:
     """One sequence of a row: how strongly components speak at its tokens, (tokens, components)."""
 
     spans: list[Span | None]
@@ -38,7 +38,7 @@ class Sequence:
 
 def excitations(
     task: Task, model: Any, part: Part, updates: Mapping[str, Factors]
-) -> list[list[Sequence]]:
+) -> list[list[Heard]]:
     """Return each row's sequences with what all components say at their tokens.
 
     Components stand in the order of `updates`, those of one layer side by side. A layer that reads
@@ -56,7 +56,7 @@ def excitations(
         return hook
 
     model.eval()
-    rows: list[list[Sequence]] = []
+    rows: list[list[Heard]] = []
     with ExitStack() as stack, torch.no_grad():
         for name in updates:
             stack.callback(layers[name].register_forward_hook(listen(name)).remove)
@@ -71,9 +71,41 @@ def excitations(
             for count in portion.counts:
                 spans = spans_of(task, part, len(rows))
                 own = [spoken[place + k][mask[place + k]].numpy() for k in range(count)]
-                rows.append([Sequence(_fitting(spans, k, len(x)), x) for k, x in enumerate(own)])
+                rows.append([Heard(_fitting(spans, k, len(x)), x) for k, x in enumerate(own)])
                 place += count
     return rows
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A component that speaks on a row, its share of all that is said, and its loudest word."""
+
+    module: str
+    number: int
+    share: float
+    span: Span | None
+
+
+def speakers(row: Sequence[Heard], updates: Mapping[str, Factors], count: int = 3) -> list[Speaker]:
+    """Return the components that speak loudest on a row.
+
+    A component's share is Σ(σⱼ·rⱼ·x)² over the row's words, of the sum over all components.
+    """
+    owners = [(name, k) for name, own in updates.items() for k in range(len(own.singular_values))]
+    spans = [span for each in row for span in each.spans]
+    spoken = np.square(np.concatenate([each.spoken for each in row]).astype(np.float64))
+    if any(span is not None for span in spans):
+        # Special tokens, and an answer that was only a placeholder, are no words of the row.
+        spoken = spoken[[span is not None for span in spans]]
+        spans = [span for span in spans if span is not None]
+    said = spoken.sum(0)
+    total = float(said.sum()) or 1.0
+    found = []
+    for place in np.argsort(-said, kind="stable")[:count]:
+        (module, number), span = owners[place], spans[int(spoken[:, place].argmax())]
+        if said[place] > 0:
+            found.append(Speaker(module, number, float(said[place]) / total, span))
+    return found
 
 
 def _in_tokens(found: Tensor | None, mask: Tensor, own: Factors) -> Tensor:

@@ -114,7 +114,7 @@ def _listed(values: Any) -> list[float] | None:
 
 
 def _by_module(
-    heard: Sequence[Sequence[excited.Sequence]], updates: Mapping[str, Factors]
+    heard: Sequence[Sequence[excited.Heard]], updates: Mapping[str, Factors]
 ) -> dict[str, list[list[NDArray[np.float32]]]]:
     """Return per module and row what its components said in each of the row's sequences."""
     ends = np.cumsum([len(own.singular_values) for own in updates.values()])
@@ -128,7 +128,7 @@ def _by_module(
 def _components(
     own: Factors,
     spoken: Sequence[Sequence[NDArray[np.float32]]],
-    heard: Sequence[Sequence[excited.Sequence]],
+    heard: Sequence[Sequence[excited.Heard]],
     part: Part,
 ) -> list[dict[str, Any]]:
     """Return every component's loudness over all tokens, and the rows that excite it most."""
@@ -154,7 +154,7 @@ def _components(
 
 
 def _tokens(
-    sequences: Sequence[excited.Sequence], spoken: Sequence[NDArray[np.float32]], number: int
+    sequences: Sequence[excited.Heard], spoken: Sequence[NDArray[np.float32]], number: int
 ) -> Iterator[list[float]]:
     """Yield [piece, from, to, what the component says] for the tokens whose place is known."""
     seen: set[excited.Span] = set()

@@ -98,7 +98,7 @@ def export(
         raise StoreError("export_folder_full", path=str(out))
     task, test = tuned.task, tuned.task.parts.test
     asked = list(test.texts)[:NUM_TEXTS]
-    expected = _outputs(task, tuned.model, asked)
+    expected = base_outputs(task, tuned.model, asked)
     out.mkdir(parents=True, exist_ok=True)
     try:
         rank = None
@@ -207,7 +207,7 @@ def _write_merged(model: Any, source: ModelSource, arm: Arm, out: Path) -> None:
         shutil.copytree(pooling, out / pooling.name, dirs_exist_ok=True)
 
 
-def _outputs(task: Task, model: Any, texts: Sequence[str]) -> NDArray[np.float64]:
+def base_outputs(task: Task, model: Any, texts: Sequence[str]) -> NDArray[np.float64]:
     """Return what the run's own base says: logits of a writer, token states of a reader."""
     model.eval()
     tokens = task.reader.tokenizer(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 
 from kasa.arms import Arm
@@ -85,3 +86,11 @@ def explain_key(run_id: str) -> str:
 def export_key(run_id: str, kind: str) -> str:
     """Return the key of the job `export` for a run and a kind."""
     return f"export:{run_id}:{kind}"
+
+
+def keys_of_study(study_id: str, run_ids: Iterable[str]) -> list[str]:
+    """Return the keys of all jobs that belong to a study and to its runs."""
+    keys = [answers_key(study_id)]
+    for run_id in run_ids:
+        keys += [explain_key(run_id), *(export_key(run_id, kind) for kind in EXPORTS)]
+    return keys

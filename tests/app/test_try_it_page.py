@@ -16,7 +16,7 @@ from kasa.runs.records import RunRecord
 from kasa.runs.store import Store
 from kasa.study import Study
 from kasa.text import LANGUAGES, Translator
-from kasa.tuning.keys import answers_key
+from kasa.tuning.keys import answers_key, export_key
 from tests.result_files import draft, finish
 
 MAIN = str(Path(__file__).resolve().parents[2] / "app" / "main.py")
@@ -137,6 +137,56 @@ def test_a_question_and_its_answers(store: Store, study_id: str, lang: str) -> N
     checked(page.toggle(key="try_different").set_value(True).run())
     assert len(page.table[0].value) == 1
     assert page.text_area(key="try_texts").value.startswith("oil leak")
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_which_components_spoke_is_told_text_by_text(
+    store: Store, study_id: str, lang: str
+) -> None:
+    page = open_page(study_id, lang)
+    page.text_area(key="try_texts").set_value("oil leak\nfuse")
+    checked(page.button(key="try_ask").click().run())
+    job = asked(store, study_id)
+    answer(store, job, {key: ["a", "a"] for key in ("frozen_head", "kasa", "lora", "tfidf")})
+    result = json.loads((job.folder / "result.json").read_text("utf-8"))
+    spoke = {"module": "h.2.value", "layer": 2, "number": 1, "share": 0.5, "word": "<b>oil</b>"}
+    result["measured"]["methods"][1]["spoke"] = [[spoke], [spoke | {"word": "fuse"}]]
+    (job.folder / "result.json").write_text(json.dumps(result), "utf-8")
+    checked(page.run())
+    shown = page.table[1].value.iloc[0].tolist()
+    assert shown[-1] == "\\<b\\>oil\\</b\\>"
+    checked(page.selectbox(key="try_place").select_index(1).run())
+    assert page.table[1].value.iloc[0].tolist()[-1] == "fuse"
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_run_is_taken_away(store: Store, study_id: str, lang: str) -> None:
+    page = open_page(study_id, lang)
+    run_id, kind = page.selectbox(key="export_run").value, page.selectbox(key="export_kind").value
+    assert kind == "lora", "what most people can use comes first"
+    checked(page.button(key="export_start").click().run())
+    assert "export_stop" in keys(page)
+    job = store.latest(export_key(run_id, kind))
+    assert job is not None
+    assert {**config_of(job), "hub_access": False} == {
+        "run": run_id,
+        "kind": kind,
+        "lang": lang,
+        "hub_access": False,
+    }
+    (job.folder / "model.zip").write_bytes(b"zip")
+    measured = {"archive": "model.zip", "num_bytes": 3, "num_texts": 8, "deviation": 3e-7}
+    result = {"asked": config_of(job), "measured": measured, "conditions": {}}
+    (job.folder / "result.json").write_text(json.dumps(result), "utf-8")
+    store.mark(job.id, "finished")
+    checked(page.run())
+    assert len(page.get("download_button")) == 1
+    assert "3e-07" in words(page)
+    measured["num_bytes"] = 400_000_000
+    (job.folder / "result.json").write_text(json.dumps(result), "utf-8")
+    checked(page.run())
+    assert "model.zip" in words(page)
+    assert not page.get("download_button")
 
 
 def test_another_question_or_a_wish_deletes_the_last(store: Store, study_id: str) -> None:
