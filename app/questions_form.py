@@ -31,6 +31,8 @@ from kasa.study import Study
 # Session key: (the uploader's id of the file, its table). It goes with the session.
 FILE = "try_table"
 Ask = Callable[[], Questions]
+# More columns than these, beside the methods that always answer, are for who asks for them.
+FIRST_METHODS = 4
 
 
 def tuned_runs(record: StudyRecord) -> list[RunRecord]:
@@ -48,10 +50,10 @@ def tuned_runs(record: StudyRecord) -> list[RunRecord]:
 
 
 def choose_runs(study: Study, runs: Sequence[RunRecord]) -> list[str]:
-    """Let the person say which runs answer: at first the first seed of every method."""
+    """Let the person say which runs answer: at first the first seed of the first few methods."""
     labels = arm_labels(study, text())
     names = {run.id: run_name(run, labels[str(run.arm)]) for run in runs}
-    first = list({run.arm: run.id for run in reversed(runs)}.values())
+    first = list({run.arm: run.id for run in reversed(runs)}.values())[::-1][:FIRST_METHODS]
     chosen: list[str] = st.multiselect(
         t("try_it_page.runs"),
         list(names),
