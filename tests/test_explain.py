@@ -33,6 +33,7 @@ from tests.tiny_models import (
     small_runs,
     task_texts,
     write_tiny_bert,
+    write_tiny_gpt2,
     write_tiny_llama,
     write_tiny_t5,
 )
@@ -207,17 +208,19 @@ def test_an_effect_is_what_removal_measures(
 
 
 @pytest.mark.parametrize(
-    ("kind", "writer"),
+    ("kind", "writer", "arm"),
     [
-        ("generation", write_tiny_llama),
-        ("generation", write_tiny_t5),
-        ("regression", write_tiny_bert),
+        ("generation", write_tiny_llama, Arm("kasa", 2, spread=True)),
+        ("generation", write_tiny_t5, Arm("kasa", 2)),
+        ("regression", write_tiny_bert, Arm("rslora", 2)),
+        ("regression", write_tiny_gpt2, Arm("lora", 2)),  # its weights are stored (in, out)
     ],
 )
-def test_other_tasks_and_bases_are_explained(kind: str, writer: Any, tmp_path: Path) -> None:
+def test_other_tasks_and_bases_are_explained(
+    kind: str, writer: Any, arm: Arm, tmp_path: Path
+) -> None:
     parts = small_parts(kind)
     source = writer(tmp_path / "model", task_texts(parts))
-    arm = Arm("kasa", 2, spread=True)
     found = explain(tuned_run(parts, source, arm, tmp_path), source, arm, "abc")
     assert found["labels"] == []
     assert any(each["rows"] for own in found["modules"] for each in own["components"])

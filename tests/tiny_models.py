@@ -75,19 +75,19 @@ def tiny_bert(**changes: Any) -> BertModel:
     return BertModel(BertConfig(**(settings | changes))).eval()
 
 
-def tiny_gpt2() -> GPT2Model:
+def tiny_gpt2(**changes: Any) -> GPT2Model:
     """Return a two-layer GPT-2, whose matrices are Conv1D and not Linear."""
     torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=50,
-        n_embd=32,
-        n_layer=2,
-        n_head=2,
-        n_positions=32,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    return GPT2Model(config).eval()
+    settings: dict[str, Any] = {
+        "vocab_size": 50,
+        "n_embd": 32,
+        "n_layer": 2,
+        "n_head": 2,
+        "n_positions": 32,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
+    return GPT2Model(GPT2Config(**(settings | changes))).eval()
 
 
 def word_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
@@ -109,6 +109,14 @@ def write_tiny_bert(folder: Path, texts: Sequence[str], **changes: Any) -> Model
     """Write the tiny BERT with a tokenizer for the texts as a model folder."""
     tokenizer = word_tokenizer(texts)
     tiny_bert(vocab_size=len(tokenizer), **changes).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return resolve_model(str(folder))
+
+
+def write_tiny_gpt2(folder: Path, texts: Sequence[str], **changes: Any) -> ModelSource:
+    """Write the tiny GPT-2 with a tokenizer for the texts as a model folder."""
+    tokenizer = word_tokenizer(texts)
+    tiny_gpt2(vocab_size=len(tokenizer), **changes).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return resolve_model(str(folder))
 

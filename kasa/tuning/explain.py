@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from kasa.arms import Arm
 from kasa.errors import ModelError, StoreError
@@ -64,7 +65,7 @@ def explain(
     heard = excited.excitations(task, model, part, updates)
     spoken = _by_module(heard, updates)
     found = {
-        name: _anatomy(own, decomposed(weights[name]), arm, name)
+        name: _anatomy(own, decomposed(_out_in(weights[name], layers[name])), arm, name)
         | {
             "layer": place_of(model, name),
             "diagonal": _listed(diagonal_of(layers[name])),
@@ -82,6 +83,11 @@ def explain(
         "modules": list(found.values()),
         **effects,
     }
+
+
+def _out_in(weight: Tensor, layer: Any) -> Tensor:
+    """Return a weight as (out, in); Conv1D stores it the other way round."""
+    return weight.T if layer.fan_in_fan_out else weight
 
 
 def place_of(model: Any, module: str) -> int:
