@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from app import state
-from app.components import plain, refresh, run_name, show_error
+from app.components import plain, run_name, show_error
 from app.i18n import t, text
+from app.job_panel import follow
 from kasa.report.labels import arm_labels
-from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord, StudyRecord
 from kasa.tuning.keys import export_key, possible_exports
 
@@ -39,7 +41,7 @@ def show_export(run_id: str, kind: str) -> None:
     store, key = state.store(), export_key(run_id, kind)
     job = store.latest(key)
     if job is not None and job.active:
-        refresh(exporting, 1.0, job.id)
+        follow(job, "export_stop", told)
         return
     if job is not None and job.error is not None:
         show_error(job.error)
@@ -69,13 +71,6 @@ def show_export(run_id: str, kind: str) -> None:
     )
 
 
-def exporting(job_id: str) -> None:
-    """Say that the export is being made, with Stop; redraw the page when it is there."""
-    store = state.store()
-    if not store.run(job_id).active:
-        st.rerun()
-    ensure_dispatcher(store)
-    st.progress(0.5, text=t("try_it_page.exporting"))
-    if st.button(t("try_it_page.stop"), key="export_stop", icon=":material/stop:"):
-        store.stop(job_id)
-        st.rerun()
+def told(_job: RunRecord, _event: dict[str, Any]) -> tuple[float, str]:
+    """Say that the export is being made; what takes long has no steps."""
+    return 0.5, t("try_it_page.exporting")

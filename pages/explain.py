@@ -10,8 +10,9 @@ import pandas as pd
 import streamlit as st
 
 from app import state
-from app.components import empty_state, next_step, page_header, plain, refresh, show_error
+from app.components import empty_state, next_step, page_header, plain, show_error
 from app.i18n import t, text
+from app.job_panel import follow, share_of
 from app.verdicts import show_chart, show_table
 from kasa.data.rows import inputs_of
 from kasa.report.explain import component_table, facts_line, marked, module_names, sentences
@@ -23,7 +24,6 @@ from kasa.report.explain_plots import (
     values_chart,
 )
 from kasa.report.labels import arm_labels
-from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord, StudyRecord
 from kasa.study import Study
 from kasa.tuning.keys import LOW_RANK, explain_key
@@ -43,19 +43,9 @@ def explained_runs(record: StudyRecord) -> list[RunRecord]:
     return sorted(runs, key=lambda run: (not arms[str(run.arm)].judged, run.seed))
 
 
-def working(job_id: str) -> None:
-    """Show how far the job is, with Stop; redraw the page when it has ended."""
-    store = state.store()
-    record = store.run(job_id)
-    if not record.active:
-        st.rerun()
-    ensure_dispatcher(store)
-    events = store.events(job_id)
-    last: dict[str, Any] = events[-1] if events else {"done": 0, "total": 1}
-    st.progress(min(1.0, last["done"] / last["total"]), text=t("explain_page.working"))
-    if st.button(t("explain_page.stop"), key="explain_stop", icon=":material/stop:"):
-        store.stop(job_id)
-        st.rerun()
+def told(_job: RunRecord, event: dict[str, Any]) -> tuple[float, str]:
+    """Say how much has been silenced and answered again."""
+    return share_of(event), t("explain_page.working")
 
 
 def offer_start(run: RunRecord, job: RunRecord | None, key: str) -> None:
@@ -192,7 +182,7 @@ def show_page(record: StudyRecord, runs: list[RunRecord]) -> None:
     )
     key, job = explain_key(chosen), jobs[chosen]
     if job is not None and job.active:
-        refresh(working, 1.0, job.id)
+        follow(job, "explain_stop", told)
         return
     result = store.result(job.id) if job is not None and job.status == "finished" else None
     if result is None:

@@ -7,9 +7,10 @@ from typing import Any
 import streamlit as st
 
 from app import drafts, state
-from app.components import empty_state, next_step, page_header, plain, refresh, show_error
+from app.components import empty_state, next_step, page_header, plain, show_error
 from app.evidence import current_evidence
 from app.i18n import t, text
+from app.job_panel import follow, share_of
 from app.verdicts import show_chart, show_table
 from kasa.report.knowledge import (
     criteria_table,
@@ -19,7 +20,6 @@ from kasa.report.knowledge import (
     planned_arm,
     removal_chart,
 )
-from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord, StudyRecord
 from kasa.spectral.plans import with_planned
 from kasa.study import Study
@@ -44,21 +44,10 @@ def choose_tolerance() -> float:
     return float(chosen or TOLERANCE)
 
 
-def working(job_id: str) -> None:
-    """Show how far the job is, with Stop; redraw the page when it has ended."""
-    store = state.store()
-    record = store.run(job_id)
-    if not record.active:
-        st.rerun()
-    ensure_dispatcher(store)
-    events = store.events(job_id)
-    last: dict[str, Any] = events[-1] if events else {"phase": "prepare", "done": 0, "total": 1}
-    place = PHASES.index(last["phase"])
-    share = (place + last["done"] / max(1, last["total"])) / len(PHASES)
-    st.progress(min(1.0, share), text=t(f"knowledge_page.phase.{last['phase']}"))
-    if st.button(t("knowledge_page.stop"), key="knowledge_stop", icon=":material/stop:"):
-        store.stop(job_id)
-        st.rerun()
+def told(_job: RunRecord, event: dict[str, Any]) -> tuple[float, str]:
+    """Say which phase the job is in."""
+    share = (PHASES.index(event["phase"]) + share_of(event)) / len(PHASES)
+    return share, t(f"knowledge_page.phase.{event['phase']}")
 
 
 def offer_start(study: Study, tolerance: float, job: RunRecord | None) -> None:
@@ -133,7 +122,7 @@ def show_page(record: StudyRecord) -> None:
     tolerance = choose_tolerance()
     job = store.latest(knowledge_key(study, tolerance))
     if job is not None and job.active:
-        refresh(working, 1.0, job.id)
+        follow(job, "knowledge_stop", told)
         return
     result = store.result(job.id) if job is not None and job.status == "finished" else None
     if result is None:

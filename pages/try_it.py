@@ -13,10 +13,10 @@ from app.components import (
     next_step,
     page_header,
     plain,
-    refresh,
     show_error,
 )
 from app.i18n import t, text
+from app.job_panel import follow, share_of
 from app.questions_form import Ask, choose_questions, choose_runs, tuned_runs, warn_of_more
 from app.take_away import take_away
 from app.verdicts import show_table
@@ -30,7 +30,6 @@ from kasa.report.answers import (
     spoke_table,
 )
 from kasa.report.labels import arm_labels
-from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord, StudyRecord
 from kasa.study import Study
 from kasa.tuning.keys import answers_key
@@ -69,24 +68,13 @@ def start(record: StudyRecord, runs: list[str], ask: Ask) -> None:
     st.rerun()
 
 
-def working(job_id: str, study: Study) -> None:
-    """Show which method is answering, with Stop; redraw the page when the job has ended."""
-    store = state.store()
-    record = store.run(job_id)
-    if not record.active:
-        st.rerun()
-    ensure_dispatcher(store)
-    events = store.events(job_id)
-    last: dict[str, Any] = events[-1] if events else {"phase": "prepare", "done": 0, "total": 1}
-    phase = OTHER_PHASES.get(record.status, last["phase"])
+def told(study: Study, job: RunRecord, event: dict[str, Any]) -> tuple[float, str]:
+    """Say which method is answering."""
+    phase = OTHER_PHASES.get(job.status, event["phase"])
     facts = {}
     if phase == "run":
-        facts["name"] = plain(arm_labels(study, text())[last["arm"]])
-    words = t(f"try_it_page.phase.{phase}", **facts)
-    st.progress(min(1.0, last["done"] / max(1, last["total"])), text=words)
-    if st.button(t("try_it_page.stop"), key="try_stop", icon=":material/stop:"):
-        store.stop(job_id)
-        st.rerun()
+        facts["name"] = plain(arm_labels(study, text())[event["arm"]])
+    return share_of(event), t(f"try_it_page.phase.{phase}", **facts)
 
 
 def ask_form(record: StudyRecord, runs: list[RunRecord], job: RunRecord | None) -> None:
@@ -97,7 +85,7 @@ def ask_form(record: StudyRecord, runs: list[RunRecord], job: RunRecord | None) 
         ask = choose_questions(record.study)
         st.caption(t("try_it_page.privacy"))
         if job is not None and job.active:
-            refresh(working, 1.0, job.id, record.study)
+            follow(job, "try_stop", partial(told, record.study))
         elif st.button(
             t("try_it_page.ask"),
             key="try_ask",

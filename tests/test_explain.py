@@ -12,23 +12,20 @@ import pytest
 import torch
 
 from kasa.arms import Arm
-from kasa.dataspec import DataSpec
 from kasa.errors import StoreError
 from kasa.model.source import ModelSource
 from kasa.report.explain import interval, is_clear, marked, module_names, sentences
 from kasa.report.explain_plots import classes_chart, effect_chart
-from kasa.study import Protocol, Study
+from kasa.study import Protocol
 from kasa.text import LANGUAGES, translator
 from kasa.tuning.addition import adapted_layers, up_and_down, updates_of, without
 from kasa.tuning.excited import excitations, spans_of
 from kasa.tuning.explain import explain
 from kasa.tuning.knowledge import measure
 from kasa.tuning.outcome import Parts
-from kasa.tuning.predict import Tuned, load_tuned
+from kasa.tuning.predict import Tuned
 from kasa.tuning.tasks import task_for
-from kasa.tuning.train import run_tuned
 from tests.tiny_models import (
-    run_folder,
     small_parts,
     small_runs,
     task_texts,
@@ -37,31 +34,15 @@ from tests.tiny_models import (
     write_tiny_llama,
     write_tiny_t5,
 )
+from tests.tuned_runs import COLUMNS, tuned_run
 
 QUERY = "encoder.layer.1.attention.self.query"
-COLUMNS: dict[str, dict[str, Any]] = {
-    "classification": {"text": "text", "label": "crew"},
-    "pair_classification": {"text": "text", "second_text": "second", "label": "crew"},
-    "regression": {"text": "text", "score": "score"},
-    "multiple_choice": {"prompt": "text", "choices": ("choices",), "answer": "crew"},
-    "generation": {"prompt": "text", "answer": "crew"},
-}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
     with small_runs():
         yield
-
-
-def tuned_run(parts: Parts, source: ModelSource, arm: Arm, folder: Path) -> Tuned:
-    """Train an arm a little and return its model, loaded anew."""
-    protocol = Protocol("quick", epochs=2, learning_rates=(3e-2,), max_length=32)
-    data = DataSpec("rows.csv", **COLUMNS[parts.task])
-    study = Study("Explained", source.name, data, (arm,), protocol)
-    own = run_folder(folder, "run")
-    run_tuned(source, parts, protocol, arm, (3e-2,), 0, own)
-    return load_tuned(source, study, parts, 0, own)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +63,7 @@ def tuned(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Tuned, Arm]:
     arm = Arm(request.param, 3, alpha=4)
-    return tuned_run(parts, source, arm, tmp_path_factory.mktemp("run")), arm
+    return tuned_run(source, parts, arm, tmp_path_factory.mktemp("run"), epochs=2)[0], arm
 
 
 def test_silencing_takes_exactly_those_components(tuned: tuple[Tuned, Arm]) -> None:
@@ -221,7 +202,7 @@ def test_other_tasks_and_bases_are_explained(
 ) -> None:
     parts = small_parts(kind)
     source = writer(tmp_path / "model", task_texts(parts))
-    found = explain(tuned_run(parts, source, arm, tmp_path), source, arm, "abc")
+    found = explain(tuned_run(source, parts, arm, tmp_path)[0], source, arm, "abc")
     assert found["labels"] == []
     assert any(each["rows"] for own in found["modules"] for each in own["components"])
     for lang in LANGUAGES:

@@ -16,12 +16,10 @@ from safetensors.torch import load_file
 
 from kasa.__main__ import main
 from kasa.arms import Arm
-from kasa.dataspec import DataSpec
 from kasa.errors import StoreError
 from kasa.model.source import ModelSource
 from kasa.report.explain import sentences
 from kasa.runs.store import Store
-from kasa.study import Protocol, Study
 from kasa.text import translator
 from kasa.tuning import export as exporting
 from kasa.tuning import loads_alone
@@ -29,19 +27,16 @@ from kasa.tuning.adapters import saved_start
 from kasa.tuning.export import export
 from kasa.tuning.keys import check_kind, export_key, possible_exports
 from kasa.tuning.outcome import Parts
-from kasa.tuning.predict import Tuned, load_tuned
 from kasa.tuning.reader import load_encoder
-from kasa.tuning.train import run_tuned
 from kasa.worker import work
-from tests.small_studies import small_study
 from tests.tiny_models import (
-    run_folder,
     small_parts,
     small_runs,
     task_texts,
     write_tiny_bert,
     write_tiny_llama,
 )
+from tests.tuned_runs import tuned_run, worked_run
 
 QUERY = "encoder.layer.0.attention.self.query"
 LOW_RANK = (
@@ -71,18 +66,6 @@ def parts() -> Parts:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory, parts: Parts) -> ModelSource:
     return write_tiny_bert(tmp_path_factory.mktemp("bert"), task_texts(parts))
-
-
-def tuned_run(source: ModelSource, parts: Parts, arm: Arm, folder: Path) -> tuple[Tuned, Path]:
-    """Train an arm a little and return its model, loaded anew, with the run's folder."""
-    protocol = Protocol("quick", epochs=1, learning_rates=(3e-2,), max_length=32)
-    label = {"generation": {"prompt": "text", "answer": "crew"}}.get(
-        parts.task, {"text": "text", "label": "crew"}
-    )
-    study = Study("Away", source.name, DataSpec("rows.csv", **label), (arm,), protocol)
-    own = run_folder(folder, "run")
-    run_tuned(source, parts, protocol, arm, (3e-2,), 0, own)
-    return load_tuned(source, study, parts, 0, own), own
 
 
 @pytest.mark.parametrize("arm", LOW_RANK, ids=lambda arm: arm.slug)
@@ -203,13 +186,7 @@ def test_the_command_asks_a_fresh_process_and_writes_a_card(
     workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = Store()
-    texts = [f"{a} {b}" for a in ("fuse blown in panel", "oil leaks at the pump") for b in "0123"]
-    model = write_tiny_bert(tmp_path / "model", texts)
-    protocol = Protocol("quick", epochs=1, learning_rates=(1e-2,), parallel_runs=1)
-    study = small_study(tmp_path, (Arm("lora", 2),), protocol)
-    study_id = store.create_study(Study(**(vars(study) | {"model": model.name})))
-    (run,) = store.start_study(study_id)
-    assert work(store, run.id), store.run(run.id).error
+    run, model = worked_run(store, tmp_path, Arm("lora", 2))
     out = tmp_path / "away"
     assert main(["export", run.id, "--as", "merged", "--out", str(out), "--json"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -233,13 +210,7 @@ def test_the_job_leaves_an_archive_with_a_card_and_no_place_of_this_machine(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store()
-    texts = [f"{a} {b}" for a in ("fuse blown in panel", "oil leaks at the pump") for b in "0123"]
-    model = write_tiny_bert(tmp_path / "model", texts)
-    protocol = Protocol("quick", epochs=1, learning_rates=(1e-2,), parallel_runs=1)
-    study = small_study(tmp_path, (Arm("kasa", 2),), protocol)
-    study_id = store.create_study(Study(**(vars(study) | {"model": model.name})))
-    (run,) = store.start_study(study_id)
-    assert work(store, run.id), store.run(run.id).error
+    run, _ = worked_run(store, tmp_path, Arm("kasa", 2))
     monkeypatch.setattr(exporting, "_verified", lambda *_: 1e-7)
     for kind in possible_exports(Arm("kasa", 2)):
         config = {"run": run.id, "kind": kind, "lang": "ja"}
@@ -255,6 +226,6 @@ def test_the_job_leaves_an_archive_with_a_card_and_no_place_of_this_machine(
             written = [opened.read(n).decode() for n in names if n.endswith((".md", ".json"))]
         assert {"README.md", "head.safetensors", "labels.json"} <= names
         assert not any(str(tmp_path) in each for each in written)
-    store.delete_study(study_id)
+    store.delete_study(str(run.study_id))
     assert not job.folder.exists(), "what was made of a deleted study goes with it"
     assert store.latest(export_key(run.id, "lora")) is None

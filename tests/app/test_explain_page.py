@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from kasa.arms import Arm
 from kasa.dataspec import DataSpec
@@ -15,18 +14,14 @@ from kasa.runs.store import Store
 from kasa.study import Protocol, Study
 from kasa.text import LANGUAGES, translator
 from kasa.worker import work
+from tests.app.visit import checked, keys, open_page, still_store, words
 from tests.tiny_models import small_parts, small_runs, task_texts, write_tiny_bert
-
-MAIN = str(Path(__file__).resolve().parents[2] / "app" / "main.py")
-PAGE = "../pages/explain.py"
 
 
 @pytest.fixture
 def store(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Return an empty store whose queue stands still."""
-    for place in ("app.shell", "kasa.runs.local"):
-        monkeypatch.setattr(f"{place}.ensure_dispatcher", lambda _: None)
-    return Store()
+    return still_store(monkeypatch)
 
 
 def finished_study(store: Store, folder: Path) -> str:
@@ -46,36 +41,13 @@ def finished_study(store: Store, folder: Path) -> str:
     return study_id
 
 
-def open_page(study_id: str | None, lang: str = "en") -> AppTest:
-    page = AppTest.from_file(MAIN, default_timeout=60)
-    page.query_params["lang"] = lang
-    if study_id:
-        page.query_params["study"] = study_id
-    page.run()
-    return checked(page.switch_page(PAGE).run())
-
-
-def checked(page: AppTest) -> AppTest:
-    assert [each.value for each in page.exception] == []
-    return page
-
-
-def words(page: AppTest) -> str:
-    found = "\n".join(each.value for each in (*page.markdown, *page.caption, *page.info))
-    return found.replace("\\", "")
-
-
-def keys(page: AppTest) -> set[str]:
-    return {button.key for button in page.button}
-
-
 def test_without_a_finished_run_the_page_leads_to_the_experiment(store: Store) -> None:
-    assert "empty_next" in keys(open_page(None))
+    assert "empty_next" in keys(open_page("explain", None))
 
 
 def test_a_run_is_taken_apart(store: Store, tmp_path: Path) -> None:
     study_id = finished_study(store, tmp_path)
-    page = open_page(study_id)
+    page = open_page("explain", study_id)
     chosen = page.selectbox(key="explain_run")
     assert len(chosen.options) == 1, "the LoRA run has not finished"
     checked(page.button(key="explain_start").click().run())
@@ -89,7 +61,7 @@ def test_a_run_is_taken_apart(store: Store, tmp_path: Path) -> None:
     kept = (job.folder / "result.json").read_text("utf-8")
     assert "1234-5678" not in kept, "no text of a row is kept"
     for lang in LANGUAGES:
-        page = open_page(study_id, lang)
+        page = open_page("explain", study_id, lang)
         for sentence in sentences(result["measured"], translator(lang), masked=True):
             assert sentence in words(page)
         # Layers, values, directions, classes without one component; classes where one is clear.
@@ -107,7 +79,7 @@ def test_a_run_is_taken_apart(store: Store, tmp_path: Path) -> None:
 
 def test_what_failed_is_said_and_can_be_tried_again(store: Store, tmp_path: Path) -> None:
     study_id = finished_study(store, tmp_path)
-    page = open_page(study_id)
+    page = open_page("explain", study_id)
     checked(page.button(key="explain_start").click().run())
     run_id = page.session_state["explain_run"]
     job = store.latest(f"explain:{run_id}")

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from kasa.arms import Arm
 from kasa.dataspec import DataSpec
@@ -17,18 +16,14 @@ from kasa.study import Protocol, Study
 from kasa.text import LANGUAGES, catalogue, translator
 from kasa.tuning.keys import knowledge_key
 from kasa.worker import work
+from tests.app.visit import MAIN, checked, keys, open_page, still_store, words
 from tests.tiny_models import small_parts, small_runs, task_texts, write_tiny_bert
-
-MAIN = str(Path(__file__).resolve().parents[2] / "app" / "main.py")
-PAGE = "../pages/knowledge.py"
 
 
 @pytest.fixture
 def store(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Return an empty store whose queue stands still."""
-    for place in ("app.shell", "kasa.runs.local"):
-        monkeypatch.setattr(f"{place}.ensure_dispatcher", lambda _: None)
-    return Store()
+    return still_store(monkeypatch)
 
 
 def make_draft(store: Store, folder: Path) -> str:
@@ -45,37 +40,13 @@ def make_draft(store: Store, folder: Path) -> str:
     return store.create_study(study)
 
 
-def open_page(study_id: str | None, lang: str = "en") -> AppTest:
-    page = AppTest.from_file(MAIN, default_timeout=60)
-    page.query_params["lang"] = lang
-    if study_id:
-        page.query_params["study"] = study_id
-    page.run()
-    return checked(page.switch_page(PAGE).run())
-
-
-def checked(page: AppTest) -> AppTest:
-    assert [each.value for each in page.exception] == []
-    return page
-
-
-def words(page: AppTest) -> str:
-    return "\n".join(each.value for each in (*page.markdown, *page.caption, *page.info)).replace(
-        "\\", ""
-    )
-
-
-def keys(page: AppTest) -> set[str]:
-    return {button.key for button in page.button}
-
-
 def test_without_data_the_page_leads_to_the_data(store: Store) -> None:
-    assert "empty_next" in keys(open_page(None))
+    assert "empty_next" in keys(open_page("knowledge", None))
 
 
 def test_from_the_start_to_a_method_of_the_study(store: Store, tmp_path: Path) -> None:
     study_id = make_draft(store, tmp_path)
-    page = open_page(study_id)
+    page = open_page("knowledge", study_id)
     assert "knowledge_start" in keys(page)
     # So few rows cannot show that a cut keeps within a few per cent.
     checked(page.segmented_control(key="tolerance").set_value(0.1).run())
@@ -110,7 +81,7 @@ def test_from_the_start_to_a_method_of_the_study(store: Store, tmp_path: Path) -
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_a_cut_becomes_a_method(store: Store, tmp_path: Path, lang: str) -> None:
     study_id = make_draft(store, tmp_path)
-    page = open_page(study_id, lang)
+    page = open_page("knowledge", study_id, lang)
     checked(page.button(key="knowledge_start").click().run())
     job = store.latest(knowledge_key(store.study(study_id).study, 0.02))
     assert job is not None
@@ -161,9 +132,5 @@ def test_a_cut_becomes_a_method(store: Store, tmp_path: Path, lang: str) -> None
     # The method is there now; what it brings is said once its runs have finished.
     checked(page.run())
     assert "knowledge_add" not in keys(page)
-    assert "KaSA" in words(page).split(catalogue_word(lang))[1]
-
-
-def catalogue_word(lang: str) -> str:
-    sentences = catalogue(lang, Path(MAIN).parent / "locale")
-    return sentences["knowledge_page.happened"]
+    heading = catalogue(lang, MAIN.parent / "locale")["knowledge_page.happened"]
+    assert "KaSA" in words(page).split(heading)[1]

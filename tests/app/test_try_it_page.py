@@ -17,19 +17,16 @@ from kasa.runs.store import Store
 from kasa.study import Study
 from kasa.text import LANGUAGES, Translator
 from kasa.tuning.keys import answers_key, export_key
+from tests.app.visit import checked, keys, open_page, still_store, words
 from tests.result_files import draft, finish
 
-MAIN = str(Path(__file__).resolve().parents[2] / "app" / "main.py")
-PAGE = "../pages/try_it.py"
 HOSTILE = "=1+1 <img src=x> **bold** :red[x] \u202eabc 🙂"
 
 
 @pytest.fixture
 def store(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Return an empty store whose queue stands still."""
-    for place in ("app.shell", "kasa.runs.local"):
-        monkeypatch.setattr(f"{place}.ensure_dispatcher", lambda _: None)
-    return Store()
+    return still_store(monkeypatch)
 
 
 @pytest.fixture
@@ -38,29 +35,6 @@ def study_id(store: Store, tmp_path: Path) -> str:
     found = draft(store, tmp_path)
     finish(store, found)
     return found
-
-
-def open_page(study_id: str | None, lang: str = "en") -> AppTest:
-    page = AppTest.from_file(MAIN, default_timeout=60)
-    page.query_params["lang"] = lang
-    if study_id:
-        page.query_params["study"] = study_id
-    page.run()
-    return checked(page.switch_page(PAGE).run())
-
-
-def checked(page: AppTest) -> AppTest:
-    assert [each.value for each in page.exception] == []
-    return page
-
-
-def words(page: AppTest) -> str:
-    parts = [*page.markdown, *page.caption, *page.warning, *page.error, *page.info]
-    return "\n".join(str(part.value) for part in parts).replace("\\", "")
-
-
-def keys(page: AppTest) -> set[str | None]:
-    return {button.key for button in page.button}
 
 
 def asked(store: Store, study_id: str) -> RunRecord:
@@ -93,18 +67,18 @@ def answer(store: Store, job: RunRecord, labels: dict[str, list[str]]) -> None:
 
 def test_without_a_tuned_run_the_page_leads_to_the_experiment(store: Store, tmp_path: Path) -> None:
     for study_id in (None, draft(store, tmp_path)):
-        page = open_page(study_id)
+        page = open_page("try_it", study_id)
         assert "empty_next" in keys(page)
         assert "try_ask" not in keys(page)
     study_id = draft(store, tmp_path)
     finish(store, study_id, left=("kasa-r8", "lora-r8"))  # baselines alone are nothing to try
-    assert "empty_next" in keys(open_page(study_id))
+    assert "empty_next" in keys(open_page("try_it", study_id))
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_a_question_and_its_answers(store: Store, study_id: str, lang: str) -> None:
     text = Translator(lang, FOLDERS)
-    page = open_page(study_id, lang)
+    page = open_page("try_it", study_id, lang)
     assert page.text_area[0].placeholder == text("try_it_page.example.classification")
     page.text_area(key="try_texts").set_value(f"oil leak\n\n{HOSTILE}\n")
     checked(page.button(key="try_ask").click().run())
@@ -143,7 +117,7 @@ def test_a_question_and_its_answers(store: Store, study_id: str, lang: str) -> N
 def test_which_components_spoke_is_told_text_by_text(
     store: Store, study_id: str, lang: str
 ) -> None:
-    page = open_page(study_id, lang)
+    page = open_page("try_it", study_id, lang)
     page.text_area(key="try_texts").set_value("oil leak\nfuse")
     checked(page.button(key="try_ask").click().run())
     job = asked(store, study_id)
@@ -161,7 +135,7 @@ def test_which_components_spoke_is_told_text_by_text(
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_a_run_is_taken_away(store: Store, study_id: str, lang: str) -> None:
-    page = open_page(study_id, lang)
+    page = open_page("try_it", study_id, lang)
     run_id, kind = page.selectbox(key="export_run").value, page.selectbox(key="export_kind").value
     assert kind == "lora", "what most people can use comes first"
     checked(page.button(key="export_start").click().run())
@@ -190,7 +164,7 @@ def test_a_run_is_taken_away(store: Store, study_id: str, lang: str) -> None:
 
 
 def test_another_question_or_a_wish_deletes_the_last(store: Store, study_id: str) -> None:
-    page = open_page(study_id)
+    page = open_page("try_it", study_id)
     first = None
     for question in ("mine", "another"):
         page.text_area(key="try_texts").set_value(question)
@@ -210,7 +184,7 @@ def test_another_question_or_a_wish_deletes_the_last(store: Store, study_id: str
 
 
 def test_which_runs_answer_and_a_stop(store: Store, study_id: str) -> None:
-    page = open_page(study_id)
+    page = open_page("try_it", study_id)
     (field,) = page.multiselect
     assert field.options == ["KaSA (r=8) · seed 0", "LoRA (r=8) · seed 0"]
     field.set_value([field.value[1]])
@@ -226,7 +200,7 @@ def test_which_runs_answer_and_a_stop(store: Store, study_id: str) -> None:
 
 
 def test_nothing_written_is_explained(store: Store, study_id: str) -> None:
-    page = open_page(study_id)
+    page = open_page("try_it", study_id)
     checked(page.button(key="try_ask").click().run())
     assert "There is nothing to ask." in words(page)
     assert store.latest(answers_key(study_id)) is None
@@ -240,7 +214,7 @@ def test_pairs_want_two_pieces(store: Store, tmp_path: Path) -> None:
     study_id = store.create_study(Study("Pairs", "embedded", data))
     for run in store.start_study(study_id):
         store.mark(run.id, "finished")
-    page = open_page(study_id)
+    page = open_page("try_it", study_id)
     assert "|||" in page.text_area[0].placeholder
     page.text_area(key="try_texts").set_value("alone")
     checked(page.button(key="try_ask").click().run())
@@ -251,7 +225,7 @@ def test_pairs_want_two_pieces(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_file_is_asked_row_by_row(store: Store, study_id: str) -> None:
-    page = open_page(study_id)
+    page = open_page("try_it", study_id)
     checked(page.radio(key="try_way").set_value("file").run())
     assert page.button(key="try_ask").disabled
     upload(page, "bad.xlsx", b"PK\x03\x04 cut off")
@@ -266,7 +240,7 @@ def test_a_file_is_asked_row_by_row(store: Store, study_id: str) -> None:
 
 
 def test_a_file_with_other_columns_and_too_many_rows(store: Store, study_id: str) -> None:
-    page = open_page(study_id)
+    page = open_page("try_it", study_id)
     checked(page.radio(key="try_way").set_value("file").run())
     rows = [f"note {row},{row}" for row in range(MOST_QUESTIONS + 5)]
     upload(page, "other.csv", "\n".join(["所見,番号", *rows]).encode())
