@@ -56,7 +56,8 @@ def show_export(run_id: str, kind: str) -> None:
         return
     found, archive = result["measured"], job.folder / result["measured"]["archive"]
     facts = {"count": text().number(found["num_texts"]), "size": text().bytes(found["num_bytes"])}
-    st.markdown(t("try_it_page.exported", deviation=f"{found['deviation']:.0e}", **facts))
+    deviation = f"{found['deviation']:.0e}" if found["deviation"] else "0"
+    st.markdown(t("try_it_page.exported", deviation=deviation, **facts))
     if found["num_bytes"] > MOST_DOWNLOADED:
         st.markdown(t("try_it_page.export_place", path=plain(str(archive))))
         return

@@ -29,7 +29,7 @@ from kasa.study import Study
 from kasa.tuning.keys import LOW_RANK, explain_key
 
 # The colour of the loudest word; quieter ones are paler.
-MARK = "213, 94, 0"
+MARK, FAINT = "213, 94, 0", 0.15
 
 
 def explained_runs(record: StudyRecord) -> list[RunRecord]:
@@ -68,12 +68,13 @@ def show_found(record: StudyRecord, found: dict[str, Any]) -> None:
     with st.container(border=True, key="explain_sentences"):
         for sentence in sentences(found, text(), masked=masked):
             st.markdown(plain(sentence))
-    left, right = st.columns(2)
-    with left:
-        show_chart(layers_chart(found, text()), "explain_layers")
+        st.caption(t("explain_page.loss"))
     by_class = classes_chart(found, text(), masked=masked)
+    places = st.columns(2) if by_class is not None else [st.container()]
+    with places[0]:
+        show_chart(layers_chart(found, text()), "explain_layers")
     if by_class is not None:
-        with right:
+        with places[1]:
             show_chart(by_class, "explain_classes")
     st.subheader(t("explain_page.weights"), anchor=False)
     module = choose_module(found)
@@ -157,7 +158,7 @@ def _marked_html(piece: list[tuple[str, float]]) -> str:
     """Return a piece with a background behind its marked words; every character escaped."""
     return "".join(
         f'<span style="background: rgba({MARK}, {0.75 * strength:.2f})">{html.escape(words)}</span>'
-        if strength > 0.05
+        if strength > FAINT
         else html.escape(words)
         for words, strength in piece
     )
@@ -198,4 +199,4 @@ if current is None or not finished:
     empty_state(t("explain_page.no_runs"), t("explain_page.to_experiment"), "pages/experiment.py")
 else:
     show_page(current, finished)
-    next_step("shell.next.report", "pages/report.py")
+    next_step("shell.next.try_it", "pages/try_it.py")

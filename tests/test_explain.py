@@ -240,7 +240,7 @@ def found_with(layers: list[list[float]], labels: list[str]) -> dict[str, Any]:
         "all": change(0.4, accuracy=0.6, classes=[]),
         "layers": [{"layer": k, "effect": own} for k, own in enumerate(effects)],
         "modules": [
-            {"module": f"layer.{k}.value", "layer": k, "effect": own}
+            {"module": f"layer.{k}.value", "layer": k, "effect": own, "removed": 0}
             for k, own in enumerate(effects)
         ],
     }
@@ -261,12 +261,16 @@ def test_sentences_name_only_what_is_beyond_chance() -> None:
     said = " ".join(sentences(found, text, masked=True))
     assert "0.900 instead of 0.500" in said
     assert "60.0% instead of 80.0%" in said
-    assert "sits in Layer 1" in said
-    assert "“scratch” sits mainly in Layer 1 (value)" in said
+    assert "Chance could explain" not in said
+    assert "not the untuned model" in said
+    assert "come from Layer 1" in said
+    assert "“scratch” rises beyond chance without what was added to Layer 1 (value)" in said
     assert "090" not in said
-    quiet = " ".join(sentences(found_with([[0.001], [0.002]], ["a"]), text, masked=True))
-    assert "any single layer" in quiet
-    assert "For no single class" in quiet
+    nothing = found_with([[0.001], [0.002]], ["a"]) | {"all": change(0.01, 0.1, accuracy=0.8)}
+    quiet = " ".join(sentences(nothing, text, masked=True))
+    assert "Chance could explain this change" in quiet
+    assert "For no single layer" in quiet
+    assert "No class's loss rises" in quiet
 
 
 def test_module_names_are_short_where_that_is_unique() -> None:

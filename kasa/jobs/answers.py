@@ -62,6 +62,8 @@ def execute(job: Job) -> dict[str, Any]:
 
     step("base")
     keep(*_base(source, study, parts, part, store.study_folder(study_id) / "features"))
+    step("tfidf")
+    keep("tfidf", fit_tfidf(parts, class_weights=study.protocol.class_weights).answers(part))
     for run in runs:
         facts: dict[str, Any] = {"arm": run.record.arm, "seed": run.record.seed}
         step("run", **facts)
@@ -70,8 +72,6 @@ def execute(job: Job) -> dict[str, Any]:
         if run.record.method in LOW_RANK:
             facts["spoke"] = _spoke(tuned, part, masked=study.data.mask)
         keep(str(run.record.method), answers, run=run.record.id, **facts)
-    step("tfidf")
-    keep("tfidf", fit_tfidf(parts, class_weights=study.protocol.class_weights).answers(part))
     return {
         "task": study.task,
         "methods": methods,

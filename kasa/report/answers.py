@@ -112,23 +112,22 @@ def answers_table(asked: Asked, text: Translator, places: Iterable[int] | None =
 
 def spoke_table(asked: Asked, place: int, text: Translator) -> Table | None:
     """Return which components of the tuned methods spoke loudest on a question, if any did."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, method in zip(asked.names, asked.spoke, strict=True):
         found = method[place] if place < len(method) else []
         modules = module_names({"modules": found}, text)
-        rows += [
-            (
-                name,
-                modules[own["module"]],
-                text.number(own["number"] + 1),
-                text.percent(own["share"], 0),
-                _cut(own["word"] or "–"),
+        for number, own in enumerate(found):
+            rows.append(
+                (
+                    "" if number else name,  # once for all of its components
+                    modules[own["module"]],
+                    text.number(own["number"] + 1),
+                    text.percent(own["share"], 0),
+                    _cut(own["word"] or "–"),
+                )
             )
-            for own in found
-        ]
-    header = tuple(
-        text(f"answers.column.{c}") for c in ("method", "weight", "number", "share", "word")
-    )
+    names = ("method", "weight", "number", "share", "word")
+    header = tuple(text(f"answers.column.{name}") for name in names)
     return Table(header, tuple(rows), numeric=(2, 3)) if rows else None
 
 

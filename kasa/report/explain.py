@@ -65,26 +65,42 @@ def module_names(found: Found, text: Translator) -> dict[str, str]:
 
 def sentences(found: Found, text: Translator, *, masked: bool) -> list[str]:
     """Say what training added, in which layers it sits, and where single classes have theirs."""
-    whole = found["all"]
-    facts = {
-        "rows": text.number(found["num_rows"]),
-        "before": text.number(found["loss"], 3),
-        "after": text.number(found["loss"] + whole["change"], 3),
-    }
-    said = [text("explain.whole", **facts)]
-    if found["accuracy"] is not None:
-        shares = {"before": found["accuracy"], "after": whole["accuracy"]}
-        said[0] += text("explain.whole_accuracy", **{k: text.percent(v) for k, v in shares.items()})
+    said = [_whole(found, text)]
     layers = found["layers"]
     clear = [own for own in layers if is_clear(own["effect"], len(layers))]
     if clear:
         ranked = sorted(clear, key=lambda own: -own["effect"]["change"])
-        names = text.listed([_layer(own, text) for own in ranked[:3]])
+        names = text.listed([layer_name(own, text) for own in ranked[:3]])
         rise = text.number(ranked[0]["effect"]["change"], 3)
-        said.append(text("explain.layers", layers=names, first=_layer(ranked[0], text), rise=rise))
+        said.append(
+            text("explain.layers", layers=names, first=layer_name(ranked[0], text), rise=rise)
+        )
     else:
         said.append(text("explain.no_layer"))
     return [*said, *_class_sentences(found, text, masked=masked)]
+
+
+def _whole(found: Found, text: Translator) -> str:
+    """Say what silencing all of the addition does, and that this is not the untuned model."""
+    whole, cut = found["all"], any(own["removed"] for own in found["modules"])
+    low, high = interval(whole)
+    said = text(
+        "explain.whole",
+        cut=text("explain.cut") if cut else "",
+        rows=text.number(found["num_rows"]),
+        before=text.number(found["loss"], 3),
+        after=text.number(found["loss"] + whole["change"], 3),
+        change=text.number(whole["change"], 3),
+        low=text.number(low, 3),
+        high=text.number(high, 3),
+    )
+    if found["accuracy"] is not None:
+        shares = {"before": found["accuracy"], "after": whole["accuracy"]}
+        said += text("explain.whole_accuracy", **{k: text.percent(v) for k, v in shares.items()})
+    if not low <= 0 <= high:
+        return said + " " * (text.lang == "en") + text("explain.not_untuned")
+    chance = text("explain.may_be_chance") + " " * (text.lang == "en")
+    return said + chance + text("explain.not_untuned")
 
 
 def _class_sentences(found: Found, text: Translator, *, masked: bool) -> Iterator[str]:
@@ -112,14 +128,15 @@ def _place(found: Found, layer: Found, number: int, num_joint: int, text: Transl
     """Name a layer, and the weights of it that the class clearly needs."""
     own = [module for module in found["modules"] if module["layer"] == layer["layer"]]
     clear = [m for m in own if is_clear(m["effect"]["classes"][number], num_joint * len(own))]
-    name = _layer(layer, text)
+    name = layer_name(layer, text)
     if not clear:
         return name
     kinds = [kind_of(m["module"], m["layer"]).rsplit(".", 1)[-1] for m in clear]
     return text("explain.place", layer=name, weights=", ".join(kinds))
 
 
-def _layer(own: Found, text: Translator) -> str:
+def layer_name(own: Found, text: Translator) -> str:
+    """Return what a layer is called; what lies outside of all has a name of its own."""
     if own["layer"] < 0:
         return text("explain.outside")
     return text("knowledge.layer", number=own["layer"])
@@ -136,7 +153,7 @@ def component_table(module: Found, text: Translator) -> Table:
             (
                 text.number(each["number"] + 1),
                 text.number(value, 3),
-                text.percent(value**2 / energy, 0),
+                _share(value**2 / energy, text),
                 text.number(each["loudness"], 3),
                 f"{text.number(effect['change'], 4)} ± {text.number(half, 4)}" if effect else "–",
             )
@@ -144,6 +161,11 @@ def component_table(module: Found, text: Translator) -> Table:
     names = ("number", "value", "share", "loudness", "effect")
     header = tuple(text(f"explain.column.{name}") for name in names)
     return Table(header, tuple(rows), numeric=(0, 1, 2, 3))
+
+
+def _share(share: float, text: Translator) -> str:
+    """Return a share in whole per cent; a small one is not nothing."""
+    return f"<{text.percent(0.01, 0)}" if 0 < share < 0.005 else text.percent(share, 0)
 
 
 def facts_line(module: Found, text: Translator) -> str:

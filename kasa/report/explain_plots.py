@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from kasa.report.explain import Found, class_names, interval, is_clear
+from kasa.report.explain import Found, class_names, interval, is_clear, layer_name
 from kasa.report.labels import plain
 from kasa.report.palette import METHOD_COLORS, apply_theme
 from kasa.report.plots import Chart
 from kasa.text import Translator
 
 MOST_CLASSES = 15
+SHORT_NAME, WHOLE_NAME = 18, 80
+CHANCE_COLOR = "#9AA5B1"
 
 
 def _chart(key: str, figure: go.Figure, text: Translator, **facts: Any) -> Chart:
@@ -25,11 +27,9 @@ def _chart(key: str, figure: go.Figure, text: Translator, **facts: Any) -> Chart
 def layers_chart(found: Found, text: Translator) -> Chart:
     """Return how the loss changes without a layer's addition, with 95 % intervals."""
     figure = go.Figure()
-    names = [
-        text("explain.outside") if own["layer"] < 0 else text.number(own["layer"])
-        for own in found["layers"]
-    ]
-    _bars(figure, names, [own["effect"] for own in found["layers"]], text, upright=True)
+    layers = found["layers"]
+    ticks, names = ([say(own, text) for own in layers] for say in (_layer_tick, layer_name))
+    _bars(figure, ticks, names, [own["effect"] for own in layers], text, upright=True)
     apply_theme(figure, height=320)
     figure.update_layout(showlegend=False, margin={"t": 16})
     figure.update_xaxes(title=text("explain.layer_axis"), type="category")
@@ -37,8 +37,22 @@ def layers_chart(found: Found, text: Translator) -> Chart:
     return _chart("layers", figure, text, rows=text.number(found["num_rows"]))
 
 
+def _layer_tick(own: Found, text: Translator) -> str:
+    return layer_name(own, text) if own["layer"] < 0 else text.number(own["layer"])
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    """Return names short enough for an axis, but no two of them alike."""
+    cut = [plain(name, SHORT_NAME) for name in names]
+    return [
+        short if cut.count(short) == 1 else plain(name, WHOLE_NAME)
+        for name, short in zip(names, cut, strict=True)
+    ]
+
+
 def _bars(
     figure: go.Figure,
+    ticks: Sequence[str],
     names: Sequence[str],
     changes: Sequence[Found],
     text: Translator,
@@ -51,14 +65,18 @@ def _bars(
         interval(change)[1] - change["change"] if change["rows"] > 1 else 0 for change in changes
     ]
     hover = [
-        f"{name}<br>{text('explain.rise_axis')}: {text.number(change['change'], 4)} ± "
+        f"{plain(name, WHOLE_NAME)}<br>{text('explain.rise_axis')}: "
+        f"{text.number(change['change'], 4)} ± "
         f"{text.number(half, 4)}<br>{text('explain.rows', count=text.number(change['rows']))}"
         for name, change, half in zip(names, changes, halves, strict=True)
     ]
-    colors = [METHOD_COLORS["kasa"] if value > 0 else METHOD_COLORS["lora"] for value in values]
+    colors = [
+        CHANCE_COLOR if half >= abs(value) else METHOD_COLORS["kasa" if value > 0 else "lora"]
+        for value, half in zip(values, halves, strict=True)
+    ]
     error = {"array": halves, "thickness": 1.2}
-    across = {"x": names, "y": values, "error_y": error}
-    along = {"y": names, "x": values, "error_x": error, "orientation": "h"}
+    across = {"x": ticks, "y": values, "error_y": error}
+    along = {"y": ticks, "x": values, "error_x": error, "orientation": "h"}
     figure.add_bar(
         **(across if upright else along),
         marker={"color": colors},
@@ -85,8 +103,8 @@ def classes_chart(found: Found, text: Translator, *, masked: bool) -> Chart | No
     largest = max((abs(value) for row in known for value in row), default=0.0)
     if not largest:
         return None
-    layers_shown = [text.number(own["layer"]) for own in layers]
-    classes_shown = [plain(names[k], 18) for k in shown]
+    layers_shown = [_layer_tick(own, text) for own in layers]
+    classes_shown = _short([names[k] for k in shown])
     figure = _heat(known, layers_shown, classes_shown, largest, hover)
     apply_theme(figure, height=140 + 26 * len(shown))
     figure.update_layout(margin={"t": 16})
@@ -123,9 +141,10 @@ def _beyond_chance(change: Found, num_joint: int) -> bool:
 
 def _cell_words(name: str, change: Found, num_joint: int, text: Translator) -> str:
     sure = text(f"explain.{'sure' if _beyond_chance(change, num_joint) else 'unsure'}")
+    value = text.number(change["change"], 3)
     return (
-        f"{plain(name, 40)}<br>{text('explain.rise_axis')}: {text.number(change['change'], 3)} "
-        f"({sure})<br>{text('explain.rows', count=text.number(change['rows']))}"
+        f"{plain(name, WHOLE_NAME)}<br>{text('explain.rise_axis')}: {value} ({sure})"
+        f"<br>{text('explain.rows', count=text.number(change['rows']))}"
     )
 
 
@@ -185,7 +204,8 @@ def overlap_chart(module: Found, text: Translator) -> Chart:
         for i in range(bins)
     ]
     times = {"tickvals": [-2, -1, 0, 1, 2], "ticktext": ["≤ ¼×", "½×", "1×", "2×", "≥ 4×"]}
-    figure = _heat(depth, groups, groups, 2.0, hover, **times)
+    title = {"text": text("explain.times_chance"), "side": "right"}
+    figure = _heat(depth, groups, groups, 2.0, hover, title=title, **times)
     apply_theme(figure, height=380)
     figure.update_layout(margin={"t": 16})
     marks = {
@@ -207,8 +227,9 @@ def effect_chart(found: Found, effect: Found, text: Translator, *, masked: bool)
     order = sorted(range(len(names)), key=lambda k: -abs(effect["classes"][k]["change"]))
     shown = order[:MOST_CLASSES][::-1]
     figure = go.Figure()
-    labels = [plain(names[k], 18) for k in shown]
-    _bars(figure, labels, [effect["classes"][k] for k in shown], text, upright=False)
+    whole = [names[k] for k in shown]
+    changes = [effect["classes"][k] for k in shown]
+    _bars(figure, _short(whole), whole, changes, text, upright=False)
     apply_theme(figure, height=120 + 26 * len(shown))
     figure.update_layout(showlegend=False, margin={"t": 16})
     figure.update_xaxes(title=text("explain.rise_axis"), nticks=5)

@@ -35,6 +35,15 @@ class Heard:
     spans: list[Span | None]
     spoken: NDArray[np.float32]
 
+    @property
+    def words(self) -> NDArray[np.bool_]:
+        """Which tokens are words of the row: those with a place, or all where none has one.
+
+        Special tokens are none, nor is an answer that was only a placeholder.
+        """
+        known = np.array([span is not None for span in self.spans], dtype=bool)
+        return known if known.any() else np.ones(len(self.spans), dtype=bool)
+
 
 def excitations(
     task: Task, model: Any, part: Part, updates: Mapping[str, Factors]
@@ -92,12 +101,9 @@ def speakers(row: Sequence[Heard], updates: Mapping[str, Factors], count: int = 
     A component's share is Σ(σⱼ·rⱼ·x)² over the row's words, of the sum over all components.
     """
     owners = [(name, k) for name, own in updates.items() for k in range(len(own.singular_values))]
-    spans = [span for each in row for span in each.spans]
-    spoken = np.square(np.concatenate([each.spoken for each in row]).astype(np.float64))
-    if any(span is not None for span in spans):
-        # Special tokens, and an answer that was only a placeholder, are no words of the row.
-        spoken = spoken[[span is not None for span in spans]]
-        spans = [span for span in spans if span is not None]
+    spans = [each.spans[place] for each in row for place in np.flatnonzero(each.words)]
+    words = np.concatenate([each.spoken[each.words] for each in row])
+    spoken = np.square(words.astype(np.float64))
     said = spoken.sum(0)
     total = float(said.sum()) or 1.0
     found = []

@@ -138,10 +138,14 @@ def _components(
     part: Part,
 ) -> list[dict[str, Any]]:
     """Return every component's loudness over all tokens, and the rows that excite it most."""
+    words = [
+        [said[each.words] for each, said in zip(row, own_row, strict=True)]
+        for row, own_row in zip(heard, spoken, strict=True)
+    ]
     peaks = np.array(
-        [np.max([np.abs(each).max(0, initial=0.0) for each in row], axis=0) for row in spoken]
+        [np.max([np.abs(said).max(0, initial=0.0) for said in row], axis=0) for row in words]
     )
-    every = np.concatenate([each for row in spoken for each in row])
+    every = np.concatenate([said for row in words for said in row])
     loudness = np.sqrt(np.square(every).mean(0)) if len(every) else np.zeros(peaks.shape[1])
     found = []
     for number in range(len(own.singular_values)):
