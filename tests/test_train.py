@@ -386,9 +386,9 @@ def test_a_base_that_training_changes_is_noticed_after_the_first_step(
         heard.append(done)
 
     def leaky(
-        base: nn.Module, arm: Arm, num_steps: int
+        base: nn.Module, arm: Arm, num_steps: int, start: adapters.Start
     ) -> tuple[nn.Module, dict[str, adapters.Expectation]]:
-        adapted, expected = adapt(base, arm, num_steps)
+        adapted, expected = adapt(base, arm, num_steps, start)
         for name, weight in adapted.named_parameters():
             if name.endswith("base_layer.weight"):
                 weight.requires_grad_(True)
@@ -422,8 +422,8 @@ def test_memory_holds_one_model_and_the_originals_for_one_step(
         bases.append(weakref.ref(base))
         return base
 
-    def watched_adapt(base: nn.Module, arm: Arm, num_steps: int) -> Any:
-        adapted, expected = adapt(base, arm, num_steps)
+    def watched_adapt(base: nn.Module, arm: Arm, num_steps: int, start: adapters.Start) -> Any:
+        adapted, expected = adapt(base, arm, num_steps, start)
         originals.extend(weakref.ref(e.original) for e in expected.values())
         return adapted, expected
 
