@@ -54,7 +54,7 @@ def failure_modes(target: Path) -> dict:
 
 
 def arc_easy(target: Path) -> dict:
-    """150 questions to train, 60 to choose, 300 of the test file to report."""
+    """100 questions to train, 50 to choose, 200 of the test file to report."""
     folder, found = shared("data/arc_easy"), {}
     for name in ("train", "test"):
         rows = []
@@ -67,7 +67,7 @@ def arc_easy(target: Path) -> dict:
                 rows.append((text, json.dumps(choices), choices[right]))
         random.Random(0).shuffle(rows)
         found[name] = rows
-    parts = (found["train"][:150], found["train"][150:210], found["test"][:300])
+    parts = (found["train"][:100], found["train"][100:150], found["test"][:200])
     write_parts(target, ("question", "choices", "answer"), dict(zip(PARTS, parts, strict=True)))
     return {"prompt": "question", "choices": ("choices",), "answer": "answer", "split": "part"}
 
@@ -202,11 +202,14 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=2, help="runs at a time")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--attempts", choices=("none", "kept", "all"), default="kept")
+    parser.add_argument("--home", type=Path, help="keep the studies and runs in this folder")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["KASA_HOME"] = home
+    with tempfile.TemporaryDirectory() as thrown_away:
+        home = (options.home or Path(thrown_away)).resolve()
+        home.mkdir(parents=True, exist_ok=True)
+        os.environ["KASA_HOME"] = str(home)
         for name in options.datasets:
-            carry_out(name, Path(home), options)
+            carry_out(name, home, options)
     print(conditions("torch", "transformers", "peft", "scikit-learn"))
 
 
