@@ -7,6 +7,7 @@ import streamlit as st
 from app import state
 from kasa.report.csv_files import csv_zip
 from kasa.report.html import render_html
+from kasa.report.options import PackOptions
 from kasa.verdict.evidence import Evidence, gather
 
 
@@ -34,7 +35,7 @@ def current_evidence() -> Evidence | None:
 @st.cache_data(max_entries=4, show_spinner=False)
 def report_html(home: str, study_id: str, key: str, lang: str) -> bytes:
     """Return the HTML report of one state of a study's evidence."""
-    return render_html(_gather(home, study_id, key), lang).encode()
+    return render_html(_gather(home, study_id, key), PackOptions(lang)).encode()
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

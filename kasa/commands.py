@@ -21,6 +21,7 @@ from kasa.report.csv_files import write_csv
 from kasa.report.headline import headline
 from kasa.report.html import write_html
 from kasa.report.labels import metric_words
+from kasa.report.options import PackOptions
 from kasa.runs import schedule
 from kasa.runs.again import run_again
 from kasa.runs.local import ensure_dispatcher
@@ -386,7 +387,7 @@ def report(args: argparse.Namespace) -> dict[str, Any]:
     files: list[Path] = []
     with writing(html):
         if "html" in formats:
-            files.append(write_html(evidence, args.lang, html))
+            files.append(write_html(evidence, PackOptions(args.lang), html))
         if "csv" in formats:
             files += write_csv(evidence, folder)
     for file in files:

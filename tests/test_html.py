@@ -15,6 +15,7 @@ import pytest
 from kasa.errors import TrainingError
 from kasa.report.csv_files import csv_files, csv_zip, neutral, write_csv
 from kasa.report.html import render_html, write_html
+from kasa.report.options import PackOptions
 from kasa.report.sections import report_sections
 from kasa.report.tree import Table, to_text
 from kasa.study import Gates, Protocol
@@ -114,7 +115,7 @@ def test_every_run_is_named() -> None:
 
 @pytest.mark.parametrize("lang", ["en", "ja"])
 def test_one_file_without_a_request(tmp_path: Path, lang: str) -> None:
-    path = write_html(example_evidence(), lang, tmp_path / "report.html")
+    path = write_html(example_evidence(), PackOptions(lang), tmp_path / "report.html")
     page = path.read_text("utf-8")
     assert path.stat().st_size < 8e6
     assert f'<html lang="{lang}">' in page
@@ -125,7 +126,7 @@ def test_one_file_without_a_request(tmp_path: Path, lang: str) -> None:
 
 
 def test_markup_in_a_title_a_label_and_a_cell_is_text() -> None:
-    page = render_html(hostile_evidence(), "en")
+    page = render_html(hostile_evidence(), PackOptions("en"))
     assert page.count("<script") == 3  # the figures, plotly, and what draws them
     outside = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert "<b>" not in outside
@@ -209,7 +210,7 @@ def test_csv_without_a_finished_run() -> None:
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("lang", ["en", "ja"])
 def test_the_report_in_chromium(tmp_path: Path, chromium: Browser, width: int, lang: str) -> None:
-    path = write_html(example_evidence(), lang, tmp_path / "report.html")
+    path = write_html(example_evidence(), PackOptions(lang), tmp_path / "report.html")
     requests: list[str] = []
     complaints: list[str] = []
     page = chromium.new_page(viewport={"width": width, "height": 844})

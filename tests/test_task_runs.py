@@ -23,6 +23,7 @@ from kasa.jobs import estimate as estimate_job
 from kasa.metrics import METRICS, metrics_of
 from kasa.report.csv_files import csv_files
 from kasa.report.html import render_html
+from kasa.report.options import PackOptions
 from kasa.report.sections import report_sections
 from kasa.report.tree import Section, Table, to_text
 from kasa.runs.job import Job
@@ -235,7 +236,7 @@ def test_the_report_names_the_tasks_metrics(
     done: dict[str, Evidence], sections: Sections, task: str, lang: str
 ) -> None:
     evidence, text = done[task], translator(lang)
-    page = render_html(evidence, lang)
+    page = render_html(evidence, PackOptions(lang))
     words = to_text(sections(task, lang))
     for metric in METRICS:
         named = text(f"metrics.about.{metric}") in words

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from kasa.report.headline import headline
+from kasa.report.options import PackOptions
 from kasa.report.palette import FONT
 from kasa.report.sections import report_sections
 from kasa.report.tree import Charts, Section
@@ -24,20 +25,20 @@ from kasa.verdict.evidence import Evidence
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_html(evidence: Evidence, lang: str, path: Path) -> Path:
+def write_html(evidence: Evidence, options: PackOptions, path: Path) -> Path:
     """Write the report to `path` in one step and return the path."""
-    write_bytes(path, render_html(evidence, lang).encode())
+    write_bytes(path, render_html(evidence, options).encode())
     return path
 
 
-def render_html(evidence: Evidence, lang: str) -> str:
-    """Return the report's HTML, about 5 MB, in `ja` or `en`.
+def render_html(evidence: Evidence, options: PackOptions) -> str:
+    """Return the report's HTML, about 5 MB.
 
     A content security policy lets only the two scripts of this file run, named by their hash: even
     markup that slipped through the escaping could not act or connect.
     """
-    text = translator(lang)
-    sections = report_sections(evidence, text)
+    text = translator(options.lang)
+    sections = report_sections(evidence, text, options)
     plotly, viewer = get_plotlyjs(), _source("report.js")
     # "</script" inside a script would end it: plotly's code holds none, and the hash would tell.
     scripts = [Markup(plotly), Markup(viewer)]  # noqa: S704 - both are our own files

@@ -57,6 +57,14 @@ def _lighten(color: str, share: float) -> str:
     return str(find_intermediate_color(rgb, "rgb(255, 255, 255)", share, colortype="rgb"))
 
 
+def hex_color(color: str) -> str:
+    """Return a colour of `arm_colors` as #RRGGBB."""
+    if color.startswith("#"):
+        return color
+    channels = (float(part) for part in color.removeprefix("rgb(").removesuffix(")").split(","))
+    return "#" + "".join(f"{round(channel):02X}" for channel in channels)
+
+
 def legend_room(num_names: int) -> int:
     """Return the pixels that a legend of so many names needs beyond its first two lines."""
     return 18 * max(0, num_names - 4)

@@ -13,7 +13,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from kasa.report.labels import arm_labels, format_measure, plain
-from kasa.report.palette import apply_theme, arm_colors
+from kasa.report.palette import apply_theme, arm_colors, hex_color
+from kasa.report.series import ChartData, Series, Unit
 from kasa.runs.records import FinishedRun
 from kasa.text import Translator
 from kasa.verdict.evidence import Evidence
@@ -24,12 +25,16 @@ COUNTED_CLASSES = 12
 
 @dataclass(frozen=True)
 class Chart:
-    """One figure; `key` is unique in a report, `title` says what it shows, `note` how to read."""
+    """One figure; `key` is unique in a report, `title` says what it shows, `note` how to read.
+
+    `data` are its numbers, where slides and sheets draw it with their own means.
+    """
 
     key: str
     title: str
     note: str
     figure: go.Figure
+    data: ChartData | None = None
 
 
 def arm_names(evidence: Evidence, text: Translator) -> dict[str, str]:
@@ -76,7 +81,26 @@ def metric_dots(evidence: Evidence, text: Translator, metric: str) -> Chart:
     figure.update_xaxes(title=text(f"metrics.{metric}"), **share_axis(seen, metric))
     figure.update_yaxes(tickvals=list(range(len(ticks))), ticktext=ticks, showgrid=False)
     title = text("report.chart.dots.title", metric=text(f"metrics.{metric}"))
-    return Chart(f"dots-{metric}", title, text("report.chart.dots.note"), figure)
+    data = _means(evidence, text, metric)
+    return Chart(f"dots-{metric}", title, text("report.chart.dots.note"), figure, data)
+
+
+def _means(evidence: Evidence, text: Translator, metric: str) -> ChartData:
+    """Return every arm's mean with its 95 % interval."""
+    names, colors = arm_labels(evidence.study, text, short=True), colors_of(evidence)
+    arms = [summary.arm for summary in evidence.summaries]
+    ends = [evidence.intervals[metric][arm] for arm in arms]
+    series = Series(
+        text(f"metrics.{metric}"),
+        tuple(summary.metrics[metric].mean for summary in evidence.summaries),
+        low=tuple(low for low, _ in ends),
+        high=tuple(high for _, high in ends),
+        colors=tuple(hex_color(colors[arm]) for arm in arms),
+    )
+    share = METRIC_MEASURES[metric].unit == "fraction"
+    categories = tuple(names[arm] for arm in arms)
+    unit: Unit = "fraction" if share else "number"
+    return ChartData("bars", unit, (series,), series.name, categories)
 
 
 def share_axis(values: Sequence[float], metric: str) -> dict[str, Any]:
@@ -125,7 +149,26 @@ def differences(evidence: Evidence, text: Translator, metric: str) -> Chart:
         showgrid=False,
     )
     title = text("report.chart.differences.title", metric=text(f"metrics.word.{metric}"))
-    return Chart(f"differences-{metric}", title, text("report.chart.differences.note"), figure)
+    data = _gaps(evidence, text, metric)
+    note = text("report.chart.differences.note")
+    return Chart(f"differences-{metric}", title, note, figure, data)
+
+
+def _gaps(evidence: Evidence, text: Translator, metric: str) -> ChartData:
+    """Return every pair's difference with its interval, in points."""
+    names, colors = arm_labels(evidence.study, text, short=True), colors_of(evidence)
+    found = [verdict for verdict in evidence.verdicts if verdict.metric == metric]
+    title = text("report.points_axis", metric=text(f"metrics.word.{metric}"))
+    series = Series(
+        title,
+        tuple(100 * verdict.difference for verdict in found),
+        low=tuple(100 * verdict.interval[0] for verdict in found),
+        high=tuple(100 * verdict.interval[1] for verdict in found),
+        colors=tuple(hex_color(colors[verdict.a]) for verdict in found),
+    )
+    pairs = tuple(f"{names[verdict.a]} − {names[verdict.b]}" for verdict in found)
+    band = 100 * evidence.study.protocol.equivalence_margin
+    return ChartData("intervals", "points", (series,), title, pairs, band=band)
 
 
 def confusion(evidence: Evidence, text: Translator, arm: str) -> Chart:

@@ -17,6 +17,7 @@ from kasa.report.method import (
     limits_section,
     method_section,
 )
+from kasa.report.options import PackOptions
 from kasa.report.robustness import (
     classes_section,
     never_right_section,
@@ -33,8 +34,14 @@ from kasa.verdict.gates import GateResult
 MOST_EXAMPLES = 30
 
 
-def report_sections(evidence: Evidence, text: Translator) -> tuple[Section, ...]:
-    """Return the report's sections in reading order, the verdict first; empty ones are left out."""
+def report_sections(
+    evidence: Evidence, text: Translator, options: PackOptions | None = None
+) -> tuple[Section, ...]:
+    """Return the report's sections in reading order, the verdict first; empty ones are left out.
+
+    `options` choose among them; its language is `text`'s affair.
+    """
+    wanted = options or PackOptions()
     makers: tuple[Callable[[Evidence, Translator], Section], ...] = (
         verdict_section,
         gates_section,
@@ -57,7 +64,7 @@ def report_sections(evidence: Evidence, text: Translator) -> tuple[Section, ...]
         runs_section,
     )
     sections = (make(evidence, text) for make in makers)
-    return tuple(section for section in sections if section.blocks)
+    return tuple(s for s in sections if s.blocks and wanted.shows(s.key))
 
 
 def verdict_section(evidence: Evidence, text: Translator) -> Section:

@@ -8,9 +8,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from kasa.report.labels import format_measure, metric_words
-from kasa.report.palette import apply_theme, legend_room, method_symbol
+from kasa.report.labels import arm_labels, format_measure, metric_words
+from kasa.report.palette import apply_theme, hex_color, legend_room, method_symbol
 from kasa.report.plots import Chart, arm_names, colors_of, share_axis
+from kasa.report.series import ChartData, Series, Unit
 from kasa.text import Translator
 from kasa.verdict.compare import runs_by_arm
 from kasa.verdict.evidence import Evidence
@@ -99,6 +100,45 @@ def tradeoff(evidence: Evidence, text: Translator, metric: str, cost: str) -> Ch
         text("report.chart.tradeoff.title", **words),
         text(f"report.chart.tradeoff.{'note_all' if len(points) <= NAMED_ARMS else 'note_many'}"),
         figure,
+        _points(evidence, text, metric, measure, title),
+    )
+
+
+UNITS: dict[str, Unit] = {
+    "seconds": "seconds",
+    "bytes": "megabytes",
+    "money": "money",
+    "count": "count",
+}
+
+
+def _points(
+    evidence: Evidence, text: Translator, metric: str, measure: Measure, title: str
+) -> ChartData:
+    """Return each arm's cost and metric, with the metric's interval."""
+    names, colors = arm_labels(evidence.study, text, short=True), colors_of(evidence)
+    scale = MB if measure.unit == "bytes" else 1.0
+    series = []
+    for arm in evidence.summaries:
+        low, high = evidence.intervals[metric][arm.arm]
+        cost = measure.value(arm, evidence.study) / scale
+        point = Series(
+            names[arm.arm],
+            (arm.metrics[metric].mean,),
+            low=(low,),
+            high=(high,),
+            x=(cost,),
+            colors=(hex_color(colors[arm.arm]),),
+        )
+        series.append(point)
+    return ChartData(
+        "points",
+        "fraction" if METRIC_MEASURES[metric].unit == "fraction" else "number",
+        tuple(series),
+        text(f"metrics.{metric}"),
+        x_title=title,
+        x_unit=UNITS[measure.unit],
+        currency=evidence.study.prices.currency,
     )
 
 

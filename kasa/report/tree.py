@@ -47,11 +47,17 @@ Block = Paragraph | Bullets | Table | Charts
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with its blocks; `key` is the anchor."""
+    """A heading with its blocks; `key` is the anchor.
+
+    `message` is the section in one sentence, the heading of its slide; `notes` are what a speaker
+    may say about it.
+    """
 
     key: str
     title: str
     blocks: tuple[Block, ...]
+    message: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def to_text(sections: Sequence[Section]) -> str:
