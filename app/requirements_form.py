@@ -9,7 +9,8 @@ import streamlit as st
 from app.components import number_field, optional_field
 from app.i18n import t
 from kasa.metrics import METRICS, metrics_of
-from kasa.study import Gates, Prices, Study
+from kasa.prices import Prices
+from kasa.study import Gates, Study
 
 CURRENCIES = ("JPY", "USD", "EUR", "CNY", "GBP", "KRW", "THB", "VND")
 
@@ -84,4 +85,4 @@ def _prices(prices: Prices) -> Prices:
         step=1.0,
         help=t("experiment.gates.price_help"),
     )
-    return Prices(currency, price)
+    return replace(prices, currency=currency, machine_per_hour=price)

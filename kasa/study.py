@@ -1,4 +1,4 @@
-"""Study, Protocol, Gates and Prices: one PoC as frozen records that a TOML file can hold.
+"""Study, Protocol and Gates: one PoC as frozen records that a TOML file can hold.
 
 Every record is checked where it is made; a wrong value raises `StudyError` with what was got and
 wanted.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from kasa.checks import build, check, check_types, refuse_unknown
 from kasa.dataspec import DataSpec
 from kasa.errors import StudyError
 from kasa.metrics import METRICS, metrics_of
+from kasa.prices import Operation, Prices
 
 
 def _all_differ(values: tuple[object, ...]) -> bool:
@@ -161,29 +161,8 @@ class Gates:
 
 
 @dataclass(frozen=True)
-class Prices:
-    """What a machine hour costs, in an ISO 4217 currency."""
-
-    currency: str = "JPY"
-    machine_per_hour: float = 350.0
-
-    def __post_init__(self) -> None:
-        """Check the price and the currency's form."""
-        check_types(self, "prices")
-        good = re.fullmatch("[A-Z]{3}", self.currency) is not None
-        check(condition=good, name="prices.currency", got=self.currency, wanted="JPY, USD, EUR, …")
-        price = self.machine_per_hour
-        check(
-            condition=price >= 0,
-            name="prices.machine_per_hour",
-            got=price,
-            wanted=">= 0",
-        )
-
-
-@dataclass(frozen=True)
 class Study:
-    """One PoC: base model, data, arms, protocol, gates and prices.
+    """One PoC: base model, data, arms, protocol, gates, prices, and what it would do at work.
 
     Without `arms` it has the task's usual ones.
     """
@@ -195,6 +174,7 @@ class Study:
     protocol: Protocol = field(default_factory=Protocol)
     gates: Gates = field(default_factory=Gates)
     prices: Prices = field(default_factory=Prices)
+    operation: Operation = field(default_factory=Operation)
 
     def __post_init__(self) -> None:
         """Check that there are arms and that no two are the same."""
@@ -285,7 +265,7 @@ class Study:
         return tomli_w.dumps(self.to_dict())
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of what decides the results (not title, gates, prices or masking).
+        """Return the SHA-256 of what decides the results (not title, gates, prices, operation or masking).
 
         Data with a known SHA-256 counts by its content, not by where it lies.
         """
@@ -310,7 +290,8 @@ def study_from_dict(record: dict[str, Any]) -> Study:
         "model": record.get("model", "embedded"),
         "data": build(DataSpec, record["data"], "data"),
     }
-    for name, kind in (("protocol", Protocol), ("gates", Gates), ("prices", Prices)):
+    tables = {"protocol": Protocol, "gates": Gates, "prices": Prices, "operation": Operation}
+    for name, kind in tables.items():
         if name in record:
             parts[name] = build(kind, record[name], name)
     if "arms" in record:

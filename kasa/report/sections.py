@@ -197,7 +197,7 @@ def arms_section(evidence: Evidence, text: Translator) -> Section:
         runs=text.number(len(finished)),
         time=text.seconds(machine_seconds(spent, study)),
         money=text.money(total_cost(finished, study), study.prices.currency),
-        price=text.money(study.prices.machine_per_hour, study.prices.currency),
+        price=text.money(study.prices.hourly, study.prices.currency),
     )
     blocks = (
         arms_table(evidence, text),

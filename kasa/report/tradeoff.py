@@ -175,5 +175,5 @@ def _cost_axis(values: Sequence[float], text: Translator) -> dict[str, Any]:
 
 def cost_measures(evidence: Evidence) -> list[Measure]:
     """Return the costs worth a choice: money only where a machine hour has a price."""
-    priced = evidence.study.prices.machine_per_hour > 0
+    priced = evidence.study.prices.hourly > 0
     return [measure for measure in COSTS.values() if priced or measure.unit != "money"]

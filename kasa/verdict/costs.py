@@ -16,9 +16,9 @@ def machine_seconds(seconds: float, study: Study) -> float:
 
 
 def run_cost(seconds: float, study: Study) -> float:
-    """Return machine seconds ÷ 3600 × `machine_per_hour`, in the study's currency."""
+    """Return machine seconds ÷ 3600 × the machine hour's price, in the study's currency."""
     hours = machine_seconds(seconds, study) / SECONDS_PER_HOUR
-    return hours * study.prices.machine_per_hour
+    return hours * study.prices.hourly
 
 
 def total_cost(runs: Iterable[FinishedRun], study: Study) -> float:
