@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection, Iterator
 from kasa.report import plots
 from kasa.report.ablation import ablation_section
 from kasa.report.collateral import collateral_section
+from kasa.report.costs import costs_section, dependence_section
 from kasa.report.curves import curves_section
 from kasa.report.data_section import data_section
+from kasa.report.decision import decision_section, stages_section
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels, metric_words
 from kasa.report.method import (
@@ -44,11 +46,15 @@ def report_sections(
     wanted = options or PackOptions()
     makers: tuple[Callable[[Evidence, Translator], Section], ...] = (
         verdict_section,
+        decision_section,
         gates_section,
         arms_section,
         differences_section,
         ablation_section,
         tradeoff_section,
+        costs_section,
+        dependence_section,
+        stages_section,
         training_section,
         classes_section,
         confusion_section,
