@@ -10,7 +10,7 @@ import streamlit as st
 
 from app.components import number_field, optional_field, plain
 from app.i18n import t, text
-from kasa.prices import Operation, Prices
+from kasa.prices import OWNED, Operation, Prices
 from kasa.study import Study
 
 MOST = 1e12
@@ -29,7 +29,6 @@ PEOPLE = (
     "rows_per_retraining",
     "labelling_seconds",
 )
-OWNED = ("purchase", "life_years", "hours_per_year", "power_watts", "power_per_kwh")
 COLUMNS = 4
 # What a purchase costs before somebody says so: two years of full use at the rent.
 RENT_HOURS = 2 * 2000

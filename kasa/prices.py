@@ -24,6 +24,9 @@ USUAL_STAFF = {
     "VND": 150_000.0,
 }
 
+# What an own machine's hour rests on, instead of a rent.
+OWNED = ("purchase", "life_years", "hours_per_year", "power_watts", "power_per_kwh")
+
 
 @dataclass(frozen=True)
 class Prices:

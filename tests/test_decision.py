@@ -15,7 +15,7 @@ from kasa.report.decision import (
 )
 from kasa.study import Gates, Study
 from kasa.text import LANGUAGES, translator
-from kasa.verdict.business import answers_to_break_even, case_of
+from kasa.verdict.business import answers_to_break_even, case_of, total
 from kasa.verdict.decision import GO, NO_GO, NOT_ENOUGH, decide, preferred
 from kasa.verdict.evidence import Evidence
 from tests.study_runs import example_evidence, example_runs, example_study, run_record
@@ -86,6 +86,12 @@ def test_every_outcome_is_said_in_words(name: str, lang: str) -> None:
     assert len(stages_section(evidence, text).blocks) == 1
 
 
+def test_a_start_that_is_never_earned_back_is_said_so() -> None:
+    evidence = CASES["loses money"][0]()
+    said = reasons(decide(evidence), evidence, translator("en"))[2]
+    assert said.endswith("it never earns back its start.")
+
+
 def test_without_a_result_there_is_no_section() -> None:
     evidence = example_evidence([], study(0.6))
     assert decision_section(evidence, translator("en")).blocks == ()
@@ -106,11 +112,12 @@ def test_one_seed_of_a_tuned_method_is_not_enough() -> None:
 def test_the_cheapest_that_meets_is_taken_unless_a_dearer_is_shown_better() -> None:
     evidence = example_evidence(study=study(0.6))
     arms = tuple(summary.arm for summary in evidence.summaries)
-    assert preferred(evidence, ("frozen_head", "tfidf")) == (
-        "frozen_head"
-        if evidence.verdict("frozen_head", "tfidf").verdict == "better"  # type: ignore[union-attr]
-        else "tfidf"
+    # TF-IDF costs less, and the frozen base is shown to be better than it.
+    assert total(case_of(evidence, "tfidf"), "three_years") < total(
+        case_of(evidence, "frozen_head"), "three_years"
     )
+    assert preferred(evidence, ("frozen_head", "tfidf")) == "frozen_head"
+    assert preferred(evidence, ("tfidf",)) == "tfidf"
     chosen = preferred(evidence, arms)
     for other in arms:
         verdict = evidence.verdict_between(other, chosen)

@@ -8,6 +8,7 @@ from dataclasses import fields
 
 import plotly.graph_objects as go
 
+from kasa.prices import OWNED
 from kasa.report.decision import months_words
 from kasa.report.labels import arm_labels, plain
 from kasa.report.palette import apply_theme
@@ -50,7 +51,6 @@ MONEY_INPUTS = {
     "machine_hour",
     "staff_hour",
 }
-OWNED = ("purchase", "life_years", "hours_per_year", "power_watts", "power_per_kwh")
 
 
 def costs_section(evidence: Evidence, text: Translator) -> Section:

@@ -8,8 +8,14 @@ from kasa.arms import METHODS
 from kasa.report.labels import arm_labels, metric_words
 from kasa.report.tree import Block, Bullets, Paragraph, Section, Table
 from kasa.text import Translator
-from kasa.verdict.business import case_of, months_to_break_even, net, net_interval, total
-from kasa.verdict.business import right_metric as shares_right
+from kasa.verdict.business import (
+    case_of,
+    months_to_break_even,
+    net,
+    net_interval,
+    right_metric,
+    total,
+)
 from kasa.verdict.decision import GO, NO_GO, NOT_ENOUGH, Decision, decide
 from kasa.verdict.evidence import Evidence
 
@@ -40,13 +46,13 @@ def decision_message(found: Decision, evidence: Evidence, text: Translator) -> s
 
 
 def reasons(found: Decision, evidence: Evidence, text: Translator) -> tuple[str, ...]:
-    """Return up to three sentences: the requirements, whether tuning pays, the money."""
+    """Return three sentences: the requirements, whether tuning pays, the money; needs a result."""
     because = found.because
     if because == "all_met" and not evidence.gates:
         because = "pays_for_itself"
     first = text(f"meeting.because.{because}", **_figures(found.arm, evidence, text))
-    third = (money_sentence(found.arm or evidence.summaries[0].arm, evidence, text),)
-    return (first, tuning_sentence(evidence, text), *(third if evidence.summaries else ()))
+    arm = found.arm or evidence.summaries[0].arm
+    return (first, tuning_sentence(evidence, text), money_sentence(arm, evidence, text))
 
 
 def _figures(arm: str | None, evidence: Evidence, text: Translator) -> dict[str, str]:
@@ -84,12 +90,14 @@ def money_sentence(arm: str, evidence: Evidence, text: Translator) -> str:
     label = arm_labels(evidence.study, text)[arm]
     gained, ends = net(case, "three_years"), net_interval(case, "three_years")
     if gained is None or ends is None:
-        kind = "cost" if shares_right(evidence.study) else "score"
+        kind = "cost" if right_metric(evidence.study) else "score"
         spent = text.money(total(case, "three_years"), currency)
         return text(f"meeting.money.{kind}", arm=label, total=spent)
     value, low, high = (text.money(amount, currency) for amount in (gained, *sorted(ends)))
-    months = months_words(months_to_break_even(case), text)
-    return text("meeting.money.net", arm=label, net=value, low=low, high=high, months=months)
+    months = months_to_break_even(case)
+    kind = "net_never" if months is None else "net"
+    words = {"net": value, "low": low, "high": high, "months": months_words(months, text)}
+    return text(f"meeting.money.{kind}", arm=label, **words)
 
 
 def months_words(months: float | None, text: Translator) -> str:

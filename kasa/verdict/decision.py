@@ -58,8 +58,6 @@ class Decision:
     because: str
     arm: str | None
     experiment: Experiment
-    meeting: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
 
 
 def decide(evidence: Evidence) -> Decision:
@@ -75,32 +73,28 @@ def decide(evidence: Evidence) -> Decision:
     meeting = tuple(arm for arm in arms if set(status[arm].values()) <= {MET})
     missing = tuple(arm for arm in arms if NOT_MET in status[arm].values())
     priced = case_of(evidence, arms[0]).priced
-    told = {"meeting": meeting, "missing": missing}
     if not evidence.gates and not priced:
         return Decision(NOT_ENOUGH, "no_standard", None, Experiment("standard"))
     if len(missing) == len(arms):
-        return Decision(NO_GO, "gates_missed", _best(evidence), _to_meet(evidence), **told)
+        return Decision(NO_GO, "gates_missed", _best(evidence), _to_meet(evidence))
     if not meeting:
         best = _best(evidence, without=missing)
-        return Decision(NOT_ENOUGH, "gates_open", best, _to_settle(evidence, best), **told)
-    arm = preferred(evidence, meeting)
-    return _with_money(evidence, arm, meeting, missing)
+        return Decision(NOT_ENOUGH, "gates_open", best, _to_settle(evidence, best))
+    return _with_money(evidence, preferred(evidence, meeting))
 
 
-def _with_money(
-    evidence: Evidence, arm: str, meeting: tuple[str, ...], missing: tuple[str, ...]
-) -> Decision:
+def _with_money(evidence: Evidence, arm: str) -> Decision:
     """Return the recommendation on an arm that meets every requirement."""
     case = case_of(evidence, arm)
-    found, told = net_interval(case, "three_years"), {"meeting": meeting, "missing": missing}
+    found = net_interval(case, "three_years")
     if found is not None and max(found) < 0:
         needed = answers_to_break_even(case)
-        return Decision(NO_GO, "loses_money", arm, Experiment("answers", needed), **told)
+        return Decision(NO_GO, "loses_money", arm, Experiment("answers", needed))
     if found is not None and min(found) < 0:
-        return Decision(NOT_ENOUGH, "money_open", arm, Experiment("answers_checked"), **told)
+        return Decision(NOT_ENOUGH, "money_open", arm, Experiment("answers_checked"))
     if _lucky(evidence, arm):
-        return Decision(NOT_ENOUGH, "one_seed", arm, Experiment("seeds", 3), **told)
-    return Decision(GO, "all_met", arm, _to_change(evidence), **told)
+        return Decision(NOT_ENOUGH, "one_seed", arm, Experiment("seeds", 3))
+    return Decision(GO, "all_met", arm, _to_change(evidence))
 
 
 def preferred(evidence: Evidence, arms: tuple[str, ...]) -> str:
