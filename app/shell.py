@@ -23,6 +23,7 @@ PAGES = {
     "pages/results.py": ("results", "balance"),
     "pages/explain.py": ("explain", "biotech"),
     "pages/try_it.py": ("try_it", "forum"),
+    "pages/decide.py": ("decide", "gavel"),
     "pages/report.py": ("report", "description"),
     "pages/settings.py": ("settings", "settings"),
 }

@@ -56,9 +56,8 @@ class Prices:
             value = getattr(self, name)
             good = value is None or value > 0
             check(condition=good, name=f"prices.{name}", got=value, wanted="> 0")
-        check(
-            condition=_is_date(self.dated), name="prices.dated", got=self.dated, wanted="ISO date"
-        )
+        good = _is_date(self.dated)
+        check(condition=good, name="prices.dated", got=self.dated, wanted="2026-11-30")
 
     @property
     def hourly(self) -> float:

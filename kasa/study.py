@@ -265,7 +265,7 @@ class Study:
         return tomli_w.dumps(self.to_dict())
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of what decides the results (not title, gates, prices, operation or masking).
+        """Return the SHA-256 of what decides the results: not title, gates, money or masking.
 
         Data with a known SHA-256 counts by its content, not by where it lies.
         """

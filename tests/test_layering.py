@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("model", "spectral", "data", "tuning", "runs", "verdict", "report")
 # Every room may use these, and they use no room.
-COMMON = ("errors", "text", "checks", "dataspec", "metrics", "arms", "study")
+COMMON = ("errors", "text", "checks", "dataspec", "metrics", "arms", "prices", "study")
 OUTSIDE = (
     "__main__",
     "commands",

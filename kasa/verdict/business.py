@@ -1,4 +1,4 @@
-"""What an arm costs and brings at work: PoC, first year, three years, break-even, and what it rests on.
+"""What an arm costs and brings at work: PoC, first year, three years, break-even, tornado.
 
 Everything is a formula of the numbers in one `Case`, so that a sheet can hold the same formulas:
 
@@ -186,7 +186,7 @@ MEASURED = ("right", "right_low", "right_high", "poc_seconds")
 
 
 def levers(case: Case) -> tuple[Lever, ...]:
-    """Return what the three-year result depends on, the strongest first; numbers without effect out.
+    """Return what the three-year result depends on, the strongest first.
 
     The result is the net, or the cost where no benefit is known. The share of right answers goes
     over its 95 % interval, every other number from half to double.
@@ -209,9 +209,9 @@ def _lever(case: Case, name: str, low: float, high: float) -> Lever:
 
 
 def result(case: Case) -> float:
-    """Return what three years come to: the net, or less the cost where no benefit is known."""
+    """Return what three years come to: the net, or the cost where no benefit is known."""
     gained = net(case, "three_years")
-    return -total(case, "three_years") if gained is None else gained
+    return total(case, "three_years") if gained is None else gained
 
 
 def given(study: Study) -> frozenset[str]:

@@ -46,7 +46,8 @@ def test_pages_answer_at_once_and_leave_torch_out(
         "6 Results": "Results",
         "7 Explain": "Explain",
         "8 Try it": "Try it",
-        "9 Report": "Report",
+        "9 Decide": "Decide",
+        "10 Report": "Report",
         "Settings": "Settings",
     }
     took: dict[str, float] = {}
