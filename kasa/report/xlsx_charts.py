@@ -34,6 +34,7 @@ DRAWN = ("bars", "intervals")
 BAR_HEIGHT, CHART_FRAME, CHART_WIDTH, CHART_GAP = 34, 120, 600, 20
 PIXELS_A_CHARACTER = 7
 MOST_STEPS, LEGEND = 7, 30
+FEW_BARS, LOW_BAR_HEIGHT = 6, 24
 
 
 def drawn_charts(sections: Sequence[Section], key: str) -> Iterator[Chart]:
@@ -116,8 +117,9 @@ def _order(data: ChartData) -> list[int]:
 
 def _reach(series: Series, end: str) -> list[float]:
     """Return how far the interval reaches from every value, down (minus) or up (plus)."""
-    ends = series.low if end == "minus" else series.high
-    return [abs(limit - value) for limit, value in zip(ends, series.values, strict=True)]
+    ends, sign = (series.low, -1) if end == "minus" else (series.high, 1)
+    pairs = zip(ends, series.values, strict=True)
+    return [max(0.0, sign * (limit - value)) for limit, value in pairs]
 
 
 def _bars(book: Book, name: str, chart: Chart, data: ChartData, first: int) -> Drawing:
@@ -151,12 +153,15 @@ def _bars(book: Book, name: str, chart: Chart, data: ChartData, first: int) -> D
 
 
 def _ends(data: ChartData) -> dict[str, float]:
-    """Return an axis's ends and step, with room for every whisker; shares from 0 to 100 %."""
+    """Return an axis's ends and step, with room for every whisker and the margin of equivalence.
+
+    Shares go from 0 to 100 %.
+    """
     if data.unit == "fraction":
         return {"min": 0, "max": 1, "major_unit": 0.2}
     (series,) = data.series
-    low = min(0.0, *series.values, *series.low)
-    high = max(0.0, *series.values, *series.high)
+    low = min(-data.band, 0.0, *series.values, *series.low)
+    high = max(data.band, 0.0, *series.values, *series.high)
     rough = (high - low) / MOST_STEPS or 1.0
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= rough)
@@ -168,7 +173,7 @@ def _ends(data: ChartData) -> dict[str, float]:
 
 
 def _height(bars: int) -> int:
-    return CHART_FRAME + BAR_HEIGHT * bars
+    return CHART_FRAME + bars * (BAR_HEIGHT if bars <= FEW_BARS else LOW_BAR_HEIGHT)
 
 
 def _font(book: Book, size: int, *, bold: bool = False) -> dict[str, Any]:
