@@ -31,6 +31,7 @@ from kasa.report.print_text import (
     wrapped,
 )
 from kasa.report.sections import report_sections
+from kasa.report.series import ChartData
 from kasa.report.tree import Block, Bullets, Charts, Paragraph, Section, Table
 from kasa.runs.files import write_bytes
 from kasa.text import Translator, translator
@@ -53,7 +54,8 @@ ROOM = WIDTH - 2 * MARGIN
 SIZES = (8.5, 8.0, 7.5, 7.0, 6.5)
 MOST_ROWS, MOST_COLUMNS, MOST_ITEMS = 12, 11, 24
 NARROW = 3  # tables of so few columns may have twice the rows
-MOST_WORDS, MOST_CELL, MOST_TITLE = 1200, 200, 200
+MOST_WORDS, MOST_CELL = 700, 200
+TITLE_SIZES = ((20.0, 2), (14.0, 4))  # the usual one, and that of a title of many lines
 LOGO_BOX, LOGO_PIXELS = (150.0, 46.0), (900, 280)
 # As in report.css; the last is for words that settle nothing.
 VERDICT_COLORS = {
@@ -180,13 +182,14 @@ class _Document:
         keys = {section.key for section in printed}
         names = [section.title for section in self.tree if section.key not in keys]
         verdict = headline(evidence, text).verdict or ""
-        title_room = ROOM - (LOGO_BOX[0] + 18 if options.logo else 0)
+        size, words = _title(title, ROOM - (LOGO_BOX[0] + 18 if options.logo else 0))
         return {
             "lang": text.lang,
             "fonts": FAMILIES,
             "margin": MARGIN,
             "title": shortened(title, 255),
-            "title_words": breakable(shortened(title, MOST_TITLE), 20, title_room),
+            "title_words": words,
+            "title_size": size,
             "short_title": wrapped(title, 8, 0.6 * ROOM, 1),
             "author": [company] if company else [],
             "company": wrapped(company, 8, 0.38 * ROOM, 1),
@@ -225,11 +228,12 @@ class _Document:
             yield {"kind": "bullets", "items": items}
         elif isinstance(block, Table):
             yield self._table(block, draft)
-        elif _prints(block):
-            place = next(place for place, chart in enumerate(block.charts) if chart.data)
-            yield self._chart(block.charts[place])
-            if place < len(block.tables):
-                yield self._table(block.tables[place], draft)
+        else:
+            for place, chart in enumerate(block.charts):
+                if chart.data and _has_numbers(chart):
+                    yield self._chart(chart, chart.data)
+                    yield from (self._table(t, draft) for t in block.tables[place : place + 1])
+                    break
 
     def _words(self, words: str) -> str:
         """Return words with places to break, cut where they would fill a page."""
@@ -273,35 +277,46 @@ class _Document:
             if count > 0
         ]
 
-    def _chart(self, chart: Chart) -> dict[str, Any]:
+    def _chart(self, chart: Chart, data: ChartData) -> dict[str, Any]:
         """Return a chart as SVG; where print draws less than the screen, with words of its own."""
-        text, data = self.text, chart.data
-        if data is None:
-            raise ValueError(f"the chart {chart.key} has no numbers")
+        text, title, note = self.text, chart.title, chart.note
         if chart.key not in self._drawn:
             self._drawn[chart.key] = chart_svg(data, text, ROOM)
-        title, note = chart.title, chart.note
         if data.kind == "bars" and data.series[0].low:
-            title, note = text("print.chart.bars_title", name=data.value_title), ""
+            title = text("print.chart.bars_title", name=data.value_title)
             note = text("print.chart.bars_note")
         elif data.kind == "points":
             note = text("print.chart.points_note")
         more = left_out(data)
         if more:
-            note = f"{note} {text('print.more_bars', count=text.number(more))}"
+            key = "print.more_bars" if data.categories else "print.more_names"
+            note = f"{note} {text(key, count=text.number(more))}"
         svg = self._drawn[chart.key]
         return {"kind": "chart", "title": self._words(title), "svg": svg, "note": self._words(note)}
 
 
 def _prints(block: Block) -> bool:
     """Say whether a block can be printed: charts only where one of them has numbers."""
-    return not isinstance(block, Charts) or any(chart.data for chart in block.charts)
+    return not isinstance(block, Charts) or any(map(_has_numbers, block.charts))
+
+
+def _has_numbers(chart: Chart) -> bool:
+    return chart.data is not None and any(one.values for one in chart.data.series)
 
 
 def _cell(words: str, *, joined: bool = False) -> str:
     """Return a cell's words, cut where they are long; `joined` is without their line breaks."""
     words = printable(words.replace("\n", " ") if joined else words)
     return words if len(words) <= MOST_CELL else f"{words[: MOST_CELL - 1].rstrip()}…"
+
+
+def _title(title: str, room: float) -> tuple[float, str]:
+    """Return the size of the title and its lines; a very long one is cut."""
+    for size, most in TITLE_SIZES:
+        words = wrapped(title, size, 0.97 * room, most)
+        if not words.endswith("…"):
+            break
+    return size, words
 
 
 def _laid_out(
@@ -311,7 +326,8 @@ def _laid_out(
 
     That is the largest size in which every cell is one line, else the largest in which numbers fit.
     """
-    for sizes, broken in ((SIZES[:3], False), (SIZES, True)):
+    smallest = 3 if len(header) > NARROW else 1
+    for sizes, broken in ((SIZES[:smallest], False), (SIZES, True)):
         for size in sizes:
             widths = column_widths(header, rows, numeric, size, room, broken=broken)
             if widths:

@@ -133,6 +133,8 @@ class _Drawing:
         numbers = [self._numbers(place) for place in range(len(names))]
         legend = self._legend_rows() if len(data.series) > 1 else 0
         row = 23.0 if any("\n" in name for name in names) else 17.0
+        if data.kind == "bars":
+            row = max(row, 10.0 * len(data.series))
         room = Room(
             left=max(widest(name, SIZE) for name in names) + 8,
             right=max(width(number, SIZE) for number in numbers) + 12,
@@ -168,6 +170,8 @@ class _Drawing:
         if data.kind == "stacked":
             return words_of(sum(one.values[place] for one in data.series), data, text)
         one = data.series[0]
+        if len(data.series) > 1:  # bars beside each other: the numbers of one would mislead
+            return ""
         value = words_of(one.values[place], data, text)
         if not one.low:
             return value
@@ -254,7 +258,11 @@ class _Drawing:
         legend = self._legend_rows()
         high, low = (words_of(end, data, self._text) for end in _ends(data))
         left = max(width(words, SIZE) for words in (high, low)) + 26
-        room = Room(left, 14, 13.0 * legend + 6, 31, 13.0 * legend + 175)
+        last = self._labels(
+            [_powers(data)[-1] if _in_powers(data) else _costs(data)[1]], data.x_unit
+        )
+        right = max(14.0, width(last[0], SIZE) / 2)  # half of the last tick stands there
+        room = Room(left, right, 13.0 * legend + 6, 31, 13.0 * legend + 175)
         figure, axes = self._frame(room, both=True)
         for place, one in enumerate(data.series):
             color = _colors(one, place)[0]
@@ -293,14 +301,14 @@ class _Drawing:
 
     def _cost_axis(self, axes: Axes, inside: float) -> None:
         data = self._data
-        values = [value for one in data.series for value in one.x]
-        low, high = min(values), max(values)
-        if data.kind == "points" and low > 0 and high / low > LOG_RATIO:
+        low, high = _costs(data)
+        if _in_powers(data):
             axes.set_xscale("log")
-            ends = (math.floor(math.log10(low)), math.ceil(math.log10(high)))
-            ticks = [10.0**power for power in range(ends[0], ends[1] + 1)]
-            axes.set_xlim(0.85 * ticks[0], 1.2 * ticks[-1])
+            powers = _powers(data)
+            axes.set_xlim(0.8 * powers[0], 1.2 * powers[-1])
             axes.minorticks_off()
+            every = math.ceil(len(powers) / (_parts(data.x_unit, inside) + 1))
+            ticks = powers[::-every][::-1]
         else:
             first = 0.0 if data.kind == "points" and low >= 0 else low
             spare = 0.06 * ((high - first) or 1.0)
@@ -342,10 +350,9 @@ class _Drawing:
     def _labels(self, ticks: Sequence[float], unit: Unit) -> list[str]:
         """Return ticks in words, with as many decimals as tell them apart."""
         text, step = self._text, ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
-        if unit in {"money", "seconds", "megabytes"}:
-            # The axis names the unit; a sum of money needs its own sign all the same.
-            if unit == "money":
-                return [words_of(tick, self._data, text, unit) for tick in ticks]
+        if unit == "money":
+            return [words_of(tick, self._data, text, unit) for tick in ticks]
+        if unit in {"seconds", "megabytes"}:  # the axis names the unit
             return [text.number(tick, max(0, -_exponent(tick))) for tick in ticks]
         digits = max(0, -_exponent(100 * step if unit == "fraction" else step))
         ways: dict[str, Callable[[float], str]] = {
@@ -430,6 +437,24 @@ def _ends(data: ChartData) -> tuple[float, float]:
     """Return the lowest and the highest number of a chart."""
     numbers = [number for one in data.series for number in (*one.values, *one.low, *one.high)]
     return min(numbers), max(numbers)
+
+
+def _costs(data: ChartData) -> tuple[float, float]:
+    """Return the lowest and the highest abscissa."""
+    values = [value for one in data.series for value in one.x]
+    return min(values), max(values)
+
+
+def _in_powers(data: ChartData) -> bool:
+    """Say whether the abscissas differ so much that their axis counts in powers of ten."""
+    low, high = _costs(data)
+    return data.kind == "points" and low > 0 and high / low > LOG_RATIO
+
+
+def _powers(data: ChartData) -> list[float]:
+    """Return the powers of ten about the abscissas."""
+    low, high = (math.log10(end) for end in _costs(data))
+    return [10.0**power for power in range(math.floor(low), math.ceil(high) + 1)]
 
 
 def _ticks(ends: tuple[float, float], parts: int) -> list[float]:
