@@ -12,17 +12,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":
+    # Before anything else is imported: what a library does on import is seen too.
+    from kasa.runs.connections import watch
+
+    watch()
+
 import psutil
 
 from kasa.errors import KasaError, StoreError, TrainingError
+from kasa.runs.connections import outside_connections
 from kasa.runs.files import FULL, PROTECTED, read_json, storage_error, write_json
 from kasa.runs.interrupt import hearing_stop
 from kasa.runs.job import Job, JobCancelled
+from kasa.runs.ledger import job_facts
 from kasa.runs.process import born
 from kasa.runs.schedule import end_stopped
 from kasa.runs.store import Store
 
 KINDS = ("run", "spectrum", "estimate", "knowledge", "explain", "answers", "export")
+ROWLESS = ("spectrum",)
 
 
 def work(store: Store, run_id: str) -> bool:
@@ -37,7 +46,7 @@ def work(store: Store, run_id: str) -> bool:
         asked_to_stop=lambda: store.run(run_id).status == "stopping",
     )
     try:
-        with hearing_stop(job):
+        with store.ledger.reading(_rows_read(store, job)), hearing_stop(job):
             result = _execute(job)
     except JobCancelled:
         end_stopped(store, run_id)
@@ -68,7 +77,15 @@ def _execute(job: Job) -> dict[str, Any]:
     from kasa.tuning.measure import conditions  # after the job: it has paid for importing torch
 
     found = measured.pop("conditions", {})
-    return {"asked": job.config, "measured": measured, "conditions": conditions(started) | found}
+    facts = conditions(started) | outside_connections() | found
+    return {"asked": job.config, "measured": measured, "conditions": facts}
+
+
+def _rows_read(store: Store, job: Job) -> dict[str, Any]:
+    """Return what the log says of a job that reads rows; nothing of one that does not."""
+    if job.kind in ROWLESS or job.kind not in KINDS or not isinstance(job.config, dict):
+        return {}
+    return job_facts(job.id, job.kind, job.config, lambda run_id: store.run(run_id).study_id)
 
 
 def _explained(error: Exception, job: Job) -> KasaError:

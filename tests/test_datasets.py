@@ -16,8 +16,9 @@ pytestmark = pytest.mark.usefixtures("workspace")
 
 
 def everything(store: Store) -> str:
-    """Return all names and contents below the workspace as one text."""
+    """Return all names and contents below the workspace as one text, but for the log."""
     files = sorted(file for file in store.home.rglob("*") if file.is_file())
+    files.remove(store.ledger.path)
     return "\n".join(f"{file} {file.read_bytes()!r}" for file in files)
 
 
@@ -48,6 +49,11 @@ def test_a_dataset_goes_with_everything_that_came_from_it(tmp_path: Path) -> Non
     for trace in ("note 7 about", "notes.csv", str(sha256), study_id, probe.id, runs[0].id):
         # SQLite's pages are looked at too: what is deleted must not be left in the file.
         assert trace not in after
+    # The log keeps what the file was called and its hash, and nothing of what stood in it.
+    log = store.ledger.content().decode()
+    assert "notes.csv" in log
+    assert str(sha256) in log
+    assert not [trace for trace in ("note 7", "bearing", "*defect*") if trace in log]
     assert [record.id for record in store.studies()] == [other]
 
 

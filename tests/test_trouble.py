@@ -77,7 +77,7 @@ def test_a_study_that_finds_the_disk_full_stays_a_draft(
 @pytest.mark.parametrize(
     ("number", "code"), [(errno.ENOSPC, "disk_full"), (errno.EROFS, "cannot_write")]
 )
-@pytest.mark.parametrize("writes", [0, 1])
+@pytest.mark.parametrize("writes", [0, 1, 3])
 def test_a_run_that_cannot_keep_its_result_says_why_and_can_be_started_again(
     store: Store,
     tmp_path: Path,
@@ -89,7 +89,8 @@ def test_a_run_that_cannot_keep_its_result_says_why_and_can_be_started_again(
     (run_id,) = start_small_study(store, tmp_path)
     store.claim_run(run_id)
     with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", failing(number, writes))  # predictions, then the result
+        patched.setattr(os, "fsync", failing(number, writes))
+        # The log's entry, predictions, the log's again, the result.
         assert not work(store, run_id)
     error = store.run(run_id).error
     assert error is not None

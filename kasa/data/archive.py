@@ -6,6 +6,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from kasa.data.table import MAX_BYTES
 from kasa.errors import DataError
@@ -27,7 +28,8 @@ def workbook_or_members(path: Path) -> list[zipfile.ZipInfo] | None:
     Raises `DataError` for an archive that is broken or unpacks to more than `MAX_UNPACKED_BYTES`.
     """
     try:
-        _refuse_long_directory(path)
+        with path.open("rb") as file:
+            refuse_long_directory(file)
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
@@ -90,12 +92,10 @@ def _refuse_bomb(parts: list[zipfile.ZipInfo]) -> None:
         )
 
 
-def _refuse_long_directory(path: Path) -> None:
+def refuse_long_directory(file: IO[bytes]) -> None:
     """Raise BadZipFile for a list of contents that would itself fill the memory."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - 65_557))
-        tail = file.read()
+    file.seek(max(0, file.seek(0, 2) - 65_557))
+    tail = file.read()
     place = tail.rfind(END_RECORD)
     if place < 0 or len(tail) < place + 22:
         raise zipfile.BadZipFile("no end record")

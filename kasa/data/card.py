@@ -36,7 +36,8 @@ class DatasetCard:
     `file` and `test_file` are names without folders; `labels` holds the used rows of each label
     (empty for other tasks); lengths are characters of the used inputs; `score_range` is the lowest
     and highest score of a regression; `personal` counts likely personal data by kind;
-    `fixes` are the kinds that were mended by choice or recommendation.
+    `fixes` are the kinds that were mended by choice or recommendation; `texts` is False in a
+    workspace that was given the study without its rows' texts.
     """
 
     file: str
@@ -60,6 +61,7 @@ class DatasetCard:
     test_file: str | None = None
     test_sha256: str | None = None
     score_range: tuple[float, float] | None = None
+    texts: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as plain JSON-ready values."""

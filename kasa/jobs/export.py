@@ -37,6 +37,8 @@ def execute(job: Job) -> dict[str, Any]:
     write_bytes(out / "README.md", card.encode())
     shutil.make_archive(str((job.folder / ARCHIVE).with_suffix("")), "zip", out)
     shutil.rmtree(out)
+    study_id = run.record.study_id
+    store.ledger.note("export_written", study=study_id, run=run.record.id, format=kind)
     return found.facts() | {
         "archive": ARCHIVE,
         "num_bytes": (job.folder / ARCHIVE).stat().st_size,

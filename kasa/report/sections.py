@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 
 from kasa.report import plots
 from kasa.report.ablation import ablation_section
@@ -11,6 +12,7 @@ from kasa.report.costs import costs_section, dependence_section
 from kasa.report.curves import curves_section
 from kasa.report.data_section import data_section
 from kasa.report.decision import decision_section, stages_section
+from kasa.report.handling import handling_section
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels, metric_words
 from kasa.report.method import (
@@ -34,6 +36,7 @@ from kasa.verdict.evidence import Evidence
 from kasa.verdict.gates import GateResult
 
 MOST_EXAMPLES = 30
+SHOWING_ROWS = ("examples", "never_right", "data")
 
 
 def report_sections(
@@ -64,13 +67,22 @@ def report_sections(
         curves_section,
         collateral_section,
         data_section,
+        handling_section,
         method_section,
         conditions_section,
         limits_section,
         runs_section,
     )
-    sections = (make(evidence, text) for make in makers)
+    sections = (_told(make(evidence, text), evidence, text) for make in makers)
     return tuple(s for s in sections if s.blocks and wanted.shows(s.key))
+
+
+def _told(section: Section, evidence: Evidence, text: Translator) -> Section:
+    """Return a section that would show rows with a note where their texts are not here."""
+    if evidence.card.texts or section.key not in SHOWING_ROWS or not section.blocks:
+        return section
+    note = Paragraph(text("bundle.no_texts"), small=True)
+    return replace(section, blocks=(note, *section.blocks))
 
 
 def verdict_section(evidence: Evidence, text: Translator) -> Section:

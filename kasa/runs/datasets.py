@@ -50,7 +50,8 @@ def datasets(store: Store) -> list[Dataset]:
 def delete_dataset(store: Store, sha256: str) -> Deleted:
     """Delete a dataset, the studies on it (drafts too), their runs, and probes made with it.
 
-    Raises `StoreError` for an unknown one, and while a run of such a study is active.
+    Raises `StoreError` for an unknown one, while a run of such a study is active, and, after the
+    deletion, where the log could not take it. The log keeps file names and SHA-256.
     """
     found = next((each for each in datasets(store) if each.sha256 == sha256), None)
     if found is None:
@@ -63,19 +64,29 @@ def delete_dataset(store: Store, sha256: str) -> Deleted:
     folders = [store.run_folder(run.id) for run in runs] + [store.run_folder(p) for p in probes]
     folders += [store.study_folder(study.id) for study in found.studies]
     size = found.num_bytes + sum(_size(folder) for folder in folders)
+    store.ledger.note("dataset_deletion", sha256=sha256, files=[file.name for file in found.files])
     for study in found.studies:
-        store.delete_study(study.id)
+        store.remove_study(study.id)
     for run_id in probes:
         store.delete_job(run_id)
     shutil.rmtree(store.home / "datasets" / sha256)
     with suppress(StoreError):  # another process holds the database; all rows are gone already
         store.scrub()
-    return Deleted(
+    done = Deleted(
         files=tuple(file.name for file in found.files),
         studies=tuple(study.study.title for study in found.studies),
         num_runs=len(runs) + len(probes),
         num_bytes=size,
     )
+    store.ledger.deleted(
+        "dataset_deleted",
+        sha256=sha256,
+        files=list(done.files),
+        studies=[study.id for study in found.studies],
+        runs=done.num_runs,
+        bytes=size,
+    )
+    return done
 
 
 def _dataset(folder: Path, studies: list[StudyRecord]) -> Dataset:

@@ -3,10 +3,12 @@
 KASA_HOME/
 kasa.db                studies, runs, the dispatcher's place
 settings.json          hub access and other choices of the person
+ledger.jsonl           who did what with the data, when (see kasa.runs.ledger)
 datasets/<sha256>/     an uploaded or imported file under its own name
 spectra/<sha256>/      a model's spectra, one file a matrix
 studies/<id>/          study.toml, rows.jsonl (the rows and the part each belongs to), card.json,
-                       features/ (what the untouched base says to the rows)
+                       features/ (what the untouched base says to the rows); of a study that came
+                       without its data rows_without_texts.jsonl in place of rows.jsonl
 runs/<id>/             config.json, log.txt, events.jsonl, result.json, predictions.csv, adapter,
                        checkpoints while there is no result
 """
@@ -32,6 +34,7 @@ from kasa.data.card import DatasetCard, card_from_dict, prepare_study
 from kasa.errors import KasaError, StoreError
 from kasa.runs.files import read_json, safe_name, workspace, write_bytes, write_json
 from kasa.runs.job import read_events
+from kasa.runs.ledger import Entry, Ledger, Standing, concerning, data_facts, started_facts
 from kasa.runs.records import ACTIVE, FinishedRun, RunRecord, StudyRecord
 from kasa.study import Study, study_from_dict
 from kasa.tuning.keys import keys_of_study
@@ -56,6 +59,9 @@ CREATE TABLE IF NOT EXISTS paused_studies (
     study_id TEXT PRIMARY KEY REFERENCES studies(id) ON DELETE CASCADE);
 CREATE TABLE IF NOT EXISTS paused_runs (
     run_id TEXT PRIMARY KEY REFERENCES runs(id) ON DELETE CASCADE);
+CREATE TABLE IF NOT EXISTS ledger_end (
+    only INTEGER PRIMARY KEY CHECK (only = 1), number INTEGER NOT NULL, hash TEXT NOT NULL,
+    missed INTEGER NOT NULL DEFAULT 0);
 """
 # What works, and what waits and is not held back by a pause of its study.
 DUE = (
@@ -63,6 +69,8 @@ DUE = (
     " (study_id IS NULL OR study_id NOT IN (SELECT study_id FROM paused_studies))"
 )
 ID = re.compile(r"[0-9a-f]{1,32}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+ROWS, BARE_ROWS = "rows.jsonl", "rows_without_texts.jsonl"
 RUN_COLUMNS = (
     "id, kind, status, study_id, arm, method, seed, error, created_at, started_at, finished_at"
 )
@@ -74,6 +82,7 @@ class Store:
     def __init__(self, home: Path | None = None) -> None:
         """Open the workspace, making it where it is absent."""
         self.home = home or workspace()
+        self.ledger = Ledger(self.home, self.connect)
         with self.connect() as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(SCHEMA)
@@ -118,7 +127,11 @@ class Store:
 
     def save_settings(self, **choices: Any) -> None:
         """Keep the person's choices."""
-        write_json(self.home / "settings.json", self.settings() | choices)
+        before = self.settings()
+        write_json(self.home / "settings.json", before | choices)
+        allowed = bool(choices.get("hub_access", before.get("hub_access", False)))
+        if allowed != bool(before.get("hub_access", False)):
+            self.ledger.note("hub_access", on=allowed)
 
     # -- datasets ------------------------------------------------------------------------------
 
@@ -128,11 +141,19 @@ class Store:
         path = self.home / "datasets" / digest / safe_name(name)
         if not path.is_file():
             write_bytes(path, content)
+            self.ledger.note("dataset_added", name=path.name, sha256=digest, bytes=len(content))
         return path
 
     def has_dataset(self, content: bytes) -> bool:
         """Say whether a file with this content is kept already."""
         return (self.home / "datasets" / hashlib.sha256(content).hexdigest()).is_dir()
+
+    def kept_dataset(self, sha256: str) -> Path | None:
+        """Return a file with this content that is kept here, under whatever name, or None."""
+        if not SHA256.fullmatch(sha256):
+            return None
+        found = sorted((self.home / "datasets" / sha256).glob("[!.]*"))
+        return next((file for file in found if file.is_file()), None)
 
     def dataset_sha256(self, path: str) -> str:
         """Return the SHA-256 of a data file."""
@@ -149,6 +170,7 @@ class Store:
                 "INSERT INTO studies VALUES (?, 'draft', ?, ?, ?)",
                 (study_id, _now(), json.dumps(study.to_dict()), study.fingerprint()),
             )
+        self.ledger.note("study_created", study=study_id, **data_facts(study.data))
         return study_id
 
     def update_study(self, study_id: str, study: Study) -> None:
@@ -195,10 +217,11 @@ class Store:
             prepared, card = prepare_study(study.data, study.protocol)
             folder = self.study_folder(study_id)
             rows = prepared.rows.to_json(orient="records", lines=True, force_ascii=False)
-            write_bytes(folder / "rows.jsonl", rows.encode())
+            write_bytes(folder / ROWS, rows.encode())
             write_json(folder / "card.json", card.to_dict())
             write_bytes(folder / "study.toml", study.to_toml().encode())
             self._queue_runs(study_id, study)
+            self.ledger.note("study_started", study=study_id, **started_facts(card))
         return self.runs(study_id)
 
     def settled(self, study: Study) -> Study:
@@ -216,6 +239,9 @@ class Store:
 
     def _kept_file(self, path: str) -> Path:
         source = Path(path)
+        if not source.is_file():
+            # A study from another computer knows its file by content; its name may differ here.
+            source = self.kept_dataset(source.parent.name) or source
         if not source.is_file():
             raise StoreError("dataset_gone", path=path)
         return self.add_dataset(source.name, source.read_bytes())
@@ -261,20 +287,29 @@ class Store:
     def delete_study(self, study_id: str) -> None:
         """Delete a study, its runs and their folders; active ones must be stopped first.
 
-        What its methods were asked last, and what was made of its runs, goes too.
+        What its methods were asked last, and what was made of its runs, goes too. Raises
+        `StoreError` after the deletion too, where the log could not take it.
         """
+        data = data_facts(self.study(study_id).study.data)
+        num_runs = self.remove_study(study_id)
+        self.ledger.deleted("study_deleted", study=study_id, runs=num_runs, **data)
+
+    def remove_study(self, study_id: str) -> int:
+        """Do what `delete_study` does, for a caller who logs it; return the number of its runs."""
         folder = self.study_folder(study_id)
         runs = self.runs(study_id)
         keys = keys_of_study(study_id, [run.id for run in runs])
         jobs = [job for key in keys for job in self._select("key = ?", key)]
         if any(run.active for run in (*runs, *jobs)):
             raise StoreError("study_active", study=study_id)
+        self.ledger.note("study_deletion", study=study_id)
         with self.connect() as db:
             db.execute("DELETE FROM studies WHERE id = ?", (study_id,))
             db.executemany("DELETE FROM runs WHERE id = ?", [(job.id,) for job in jobs])
         for run in (*runs, *jobs):
             shutil.rmtree(run.folder, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
+        return len(runs)
 
     def study_folder(self, study_id: str) -> Path:
         """Return a study's own folder; what is no id (such as `..`) raises `StoreError`."""
@@ -282,9 +317,17 @@ class Store:
             raise StoreError("no_such_study", study=study_id)
         return self.home / "studies" / study_id
 
-    def rows(self, study_id: str) -> pd.DataFrame:
-        """Return a started study's usable rows: row, text, label, part (and group, date, file)."""
-        path = self.study_folder(study_id) / "rows.jsonl"
+    def rows(self, study_id: str, *, need_texts: bool = True) -> pd.DataFrame:
+        """Return a started study's usable rows: row, text, label, part (and group, date, file).
+
+        Of a study that came here without its data there are the test rows, their texts empty, and
+        only for a caller who does not `need_texts`; others get a `StoreError`.
+        """
+        path, bare = (self.study_folder(study_id) / name for name in (ROWS, BARE_ROWS))
+        if bare.is_file():
+            if need_texts:
+                raise StoreError("texts_elsewhere", study=study_id)
+            path = bare
         if not path.is_file():
             raise StoreError("no_rows", study=study_id)
         lines = path.read_text("utf-8").split("\n")
@@ -296,6 +339,15 @@ class Store:
         if record is None:
             raise StoreError("no_rows", study=study_id)
         return card_from_dict(record)
+
+    def ledger_entries(self, study_id: str) -> list[Entry]:
+        """Return the log's entries about a study and the files it reads, oldest first."""
+        contents = set(data_facts(self.study(study_id).study.data).values())
+        return concerning(self.ledger.entries(), study_id, contents)
+
+    def ledger_standing(self) -> Standing:
+        """Return how the log as a whole stands: its last hash, and whether its chain holds."""
+        return self.ledger.standing()
 
     # -- runs ----------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from kasa.arms import METHODS
 from kasa.data.card import DatasetCard
 from kasa.data.personal import mask_personal, masked_labels
 from kasa.data.rows import INPUTS, TARGETS
+from kasa.runs.ledger import Entry, Standing
 from kasa.runs.records import FinishedRun, RunRecord, StudyRecord
 from kasa.study import Study
 from kasa.verdict.collateral import Harm, HarmGap, harm_gaps, harms
@@ -35,6 +36,7 @@ from kasa.verdict.settle import settlement
 
 CLOCK = ("started_at", "finished_at")
 MOST_GROUPS = 30
+NO_LEDGER = Standing()
 
 
 class EvidenceStore(Protocol):
@@ -52,12 +54,23 @@ class EvidenceStore(Protocol):
         """Return the measurements of its finished runs."""
         ...
 
-    def rows(self, study_id: str) -> pd.DataFrame:
-        """Return its usable rows: row, the task's inputs and target, part."""
+    def rows(self, study_id: str, *, need_texts: bool = True) -> pd.DataFrame:
+        """Return its usable rows: row, the task's inputs and target, part.
+
+        Without `need_texts`, the test rows with empty inputs are enough.
+        """
         ...
 
     def card(self, study_id: str) -> DatasetCard:
         """Return what its data is and what was done to it."""
+        ...
+
+    def ledger_entries(self, study_id: str) -> list[Entry]:
+        """Return what the log of data handling says about it and its files, oldest first."""
+        ...
+
+    def ledger_standing(self) -> Standing:
+        """Return how that log stands as a whole."""
         ...
 
 
@@ -74,7 +87,8 @@ class Evidence:
     where answers are no classes. `harms` and `harm_gaps` say what tuning did to text unlike the
     task. `intervals` are the 95 % intervals of the arms' means, by metric
     and arm. `conditions` are the ones all runs share, by dotted name; `differing` maps the others
-    to value -> run ids.
+    to value -> run ids. `handling` are the entries about the study in the log of data handling,
+    `ledger` says how that log stands as a whole.
     """
 
     record: StudyRecord
@@ -95,6 +109,8 @@ class Evidence:
     harm_gaps: tuple[HarmGap, ...]
     conditions: dict[str, Any]
     differing: dict[str, dict[str, tuple[str, ...]]]
+    handling: tuple[Entry, ...] = ()
+    ledger: Standing = NO_LEDGER
 
     @property
     def study(self) -> Study:
@@ -157,8 +173,10 @@ def gather(store: EvidenceStore, study_id: str) -> Evidence:
         store.study(study_id),
         store.runs(study_id),
         store.finished_runs(study_id),
-        store.rows(study_id),
+        store.rows(study_id, need_texts=False),
         store.card(study_id),
+        store.ledger_entries(study_id),
+        store.ledger_standing(),
     )
 
 
@@ -168,6 +186,8 @@ def build_evidence(
     finished: Sequence[FinishedRun],
     rows: pd.DataFrame,
     card: DatasetCard,
+    handling: Sequence[Entry] = (),
+    ledger: Standing = NO_LEDGER,
 ) -> Evidence:
     """Return the evidence from a study's records; arms in the study's order, seeds ascending."""
     task = record.study.task
@@ -207,6 +227,8 @@ def build_evidence(
         harm_gaps=harm_gaps(by_arm, pairs(record.study, list(by_arm))),
         conditions=common,
         differing=differing,
+        handling=tuple(handling),
+        ledger=ledger,
     )
 
 
