@@ -15,14 +15,14 @@ DELETED = "dataset_deleted"
 
 def show_datasets() -> None:
     """Show each dataset with the studies on it; deleting one is asked twice and accounted for."""
-    st.subheader(t("settings.datasets.title"), anchor=False)
-    st.markdown(t("settings.datasets.lead"))
+    st.subheader(t("handling_page.datasets.title"), anchor=False)
+    st.markdown(t("handling_page.datasets.lead"))
     done = st.session_state.pop(DELETED, None)
     if done is not None:
         st.success(_account(done), icon=":material/delete:")
     found = datasets(state.store())
     if not found:
-        st.caption(t("settings.datasets.none"))
+        st.caption(t("handling_page.datasets.none"))
     for dataset in found:
         _show(dataset)
 
@@ -30,13 +30,14 @@ def show_datasets() -> None:
 def _show(dataset: Dataset) -> None:
     key = dataset.sha256[:12]
     studies = text().number(len(dataset.studies))
-    title = t("settings.datasets.line", name=plain(dataset.name), studies=studies)
+    title = t("handling_page.datasets.line", name=plain(dataset.name), studies=studies)
     with st.expander(title, key=f"dataset_{key}"):
-        st.caption(t("settings.datasets.hash", sha256=dataset.sha256))
+        st.caption(t("handling_page.datasets.hash", sha256=dataset.sha256))
         for record in dataset.studies:
             st.markdown(f"- {plain(record.study.title)}")
-        sure = st.checkbox(t("settings.datasets.sure"), key=f"dataset_sure_{key}")
-        if st.button(t("settings.datasets.delete"), key=f"dataset_delete_{key}", disabled=not sure):
+        sure = st.checkbox(t("handling_page.datasets.sure"), key=f"dataset_sure_{key}")
+        delete = t("handling_page.datasets.delete")
+        if st.button(delete, key=f"dataset_delete_{key}", disabled=not sure):
             try:
                 st.session_state[DELETED] = delete_dataset(state.store(), dataset.sha256)
             except KasaError as error:
@@ -51,7 +52,7 @@ def _show(dataset: Dataset) -> None:
 def _account(done: Deleted) -> str:
     words = text()
     return t(
-        "settings.datasets.deleted",
+        "handling_page.datasets.deleted",
         files=", ".join(map(plain, done.files)),
         studies=words.number(len(done.studies)),
         titles=", ".join(map(plain, done.studies)) or "–",

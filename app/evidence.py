@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from app import state
-from kasa.report.csv_files import csv_zip
-from kasa.report.html import render_html
 from kasa.report.options import PackOptions
+from kasa.report.pack import render
 from kasa.verdict.evidence import Evidence, gather
+
+# What was made of a study changes nothing that is said of it.
+TAKEN_AWAY = ("report_written", "bundle_written")
+PAGE_PIXELS = 1400
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -24,6 +29,13 @@ def evidence_key(study_id: str) -> str:
     return "\n".join([store.study(study_id).study.to_toml(), *runs])
 
 
+def pack_key(study_id: str) -> str:
+    """Return what a pack depends on: the evidence, and the log of data handling."""
+    entries = state.store().ledger_entries(study_id)
+    told = [entry.hash for entry in entries if entry.event not in TAKEN_AWAY]
+    return "\n".join([evidence_key(study_id), *told[-1:]])
+
+
 def current_evidence() -> Evidence | None:
     """Return the current study's evidence, or None before its runs were started."""
     record = state.current_study()
@@ -32,13 +44,27 @@ def current_evidence() -> Evidence | None:
     return _gather(str(state.store().home), record.id, evidence_key(record.id))
 
 
-@st.cache_data(max_entries=4, show_spinner=False)
-def report_html(home: str, study_id: str, key: str, lang: str) -> bytes:
-    """Return the HTML report of one state of a study's evidence."""
-    return render_html(_gather(home, study_id, key), PackOptions(lang)).encode()
+def logged(evidence: Evidence) -> Evidence:
+    """Return evidence with the log of data handling as it is now."""
+    store, study_id = state.store(), evidence.record.id
+    entries, standing = store.ledger_entries(study_id), store.ledger_standing()
+    return replace(evidence, handling=tuple(entries), ledger=standing)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def pack_file(home: str, study_id: str, key: str, name: str, options: PackOptions) -> bytes:
+    """Return one format of the pack of one state of a study's evidence and log."""
+    del key
+    return render(name, logged(_gather(home, study_id, evidence_key(study_id))), options)
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def report_csv(home: str, study_id: str, key: str) -> bytes:
-    """Return the zip archive of CSV files of one state of a study's evidence."""
-    return csv_zip(_gather(home, study_id, key))
+def pack_pages(
+    home: str, study_id: str, key: str, options: PackOptions, width: int = PAGE_PIXELS
+) -> tuple[bytes, ...]:
+    """Return a picture of each page of the PDF of one state of a study's evidence and log."""
+    from kasa.report.pdf import page_pictures
+
+    del key
+    evidence = logged(_gather(home, study_id, evidence_key(study_id)))
+    return page_pictures(evidence, options, width)

@@ -16,8 +16,8 @@ NEWEST = 10
 
 def show_ledger() -> None:
     """Show the log, the newest first, and say whether its chain of hashes holds."""
-    st.subheader(t("settings.handling.title"), anchor=False)
-    st.markdown(t("settings.handling.lead"))
+    st.subheader(t("handling_page.log.title"), anchor=False)
+    st.markdown(t("handling_page.log.lead"))
     store, words = state.store(), text()
     try:
         standing, entries = store.ledger.standing(), store.ledger.entries()
@@ -25,7 +25,7 @@ def show_ledger() -> None:
         show_error(error)
         return
     if not entries and standing.broken is None:
-        st.caption(t("settings.handling.none"))
+        st.caption(t("handling_page.log.none"))
         return
     if standing.broken is None:
         st.success(chain_sentence(standing, words), icon=":material/link:")
@@ -35,15 +35,15 @@ def show_ledger() -> None:
         st.warning(sentence, icon=":material/info:")
     shown = len(entries)
     if len(entries) > NEWEST:
-        label = t("settings.handling.all", count=words.number(len(entries)))
+        label = t("handling_page.log.all", count=words.number(len(entries)))
         shown = shown if st.toggle(label, key="ledger_all") else NEWEST
     titles = {record.id: record.study.title for record in store.studies()}
     if entries:
         show_table(log_table(entries[::-1][:shown], words, titles), "ledger_table")
-    hashed = t("settings.handling.newest", number=words.number(standing.number))
+    hashed = t("handling_page.log.newest", number=words.number(standing.number))
     st.caption(hashed + f" `{plain(standing.hash)}`")
     st.download_button(
-        t("settings.handling.download"),
+        t("handling_page.log.download"),
         store.ledger.content,
         file_name="ledger.jsonl",
         mime="application/jsonl",

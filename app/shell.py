@@ -25,6 +25,7 @@ PAGES = {
     "pages/try_it.py": ("try_it", "forum"),
     "pages/decide.py": ("decide", "gavel"),
     "pages/report.py": ("report", "description"),
+    "pages/handling.py": ("handling", "shield"),
     "pages/settings.py": ("settings", "settings"),
 }
 

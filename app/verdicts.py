@@ -13,7 +13,7 @@ from app.i18n import text
 from kasa.report.headline import Headline
 from kasa.report.plots import Chart
 from kasa.report.sections import gates_table
-from kasa.report.tree import Table
+from kasa.report.tree import Block, Bullets, Charts, Table
 from kasa.verdict.evidence import Evidence
 
 GATES = {"met": "green", "not_met": "red", "not_settled": "orange"}
@@ -81,3 +81,19 @@ def show_chart(shown: Chart, key: str, **options: Any) -> object:
 def clicked(answer: Any) -> list[str]:
     """Return the names that the clicked marks of a chart with `on_select` carry."""
     return [point["customdata"][0] for point in answer.selection.points if point.get("customdata")]
+
+
+def show_block(block: Block, key: str) -> None:
+    """Show one block of the report; of several charts those with numbers, else the first."""
+    if isinstance(block, Table):
+        show_table(block, key)
+    elif isinstance(block, Charts):
+        charts = [one for one in block.charts if one.data] or list(block.charts[:1])
+        for place, one in enumerate(charts):
+            show_chart(one, f"{key}_{place}")
+    elif isinstance(block, Bullets):
+        st.markdown("\n".join(f"- {plain(item)}" for item in block.items))
+    elif block.small:
+        st.caption(plain(block.text))
+    else:
+        st.markdown(plain(block.text))

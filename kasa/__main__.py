@@ -11,9 +11,10 @@ import io
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from kasa import commands, task_commands
+from kasa import commands, pack_commands, task_commands
 from kasa.errors import KasaError
 from kasa.tuning.keys import BUDGET, SCOPES, TOLERANCE
 
@@ -23,6 +24,9 @@ VERBS = {
     "sensitivity": task_commands.sensitivity,
     "export": task_commands.export,
     "explain": task_commands.explain,
+    "report": pack_commands.report,
+    "bundle": pack_commands.bundle,
+    "import": pack_commands.import_bundle,
 }
 
 
@@ -88,11 +92,29 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", required=True, help="a new folder")
     sub = verb("explain", "what a finished run has learned, and what it loses without parts of it")
     sub.add_argument("run", help="a run id")
+    _add_pack(verb)
+    return top
+
+
+def _add_pack(verb: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    """Add the verbs that carry a study out of the studio and in."""
     sub = verb("report", "the meeting pack of a study")
     sub.add_argument("study", help="a study id, or the study file that was run")
-    sub.add_argument("--format", default="html,csv", help="html, csv, or both with a comma")
+    names = ", ".join(pack_commands.FORMAT_NAMES)
+    sub.add_argument("--format", default=pack_commands.ALL, help=f"all, or some of {names}")
     sub.add_argument("--out", default=".", help="the folder to write into")
-    return top
+    audiences = pack_commands.AUDIENCE_NAMES
+    sub.add_argument("--audience", choices=audiences, default=audiences[-1])
+    sub.add_argument("--sections", help="these sections alone, with commas")
+    sub.add_argument("--company", default="", help="a name to print on the pack")
+    sub.add_argument("--logo", help="a PNG or JPEG file")
+    sub.add_argument("--template", help="a PowerPoint file whose look the slides take")
+    sub = verb("bundle", "a study as one file that another computer can bring in")
+    sub.add_argument("study", help="a study id, or the study file that was run")
+    sub.add_argument("--out", required=True, help="the file to write, such as study.zip")
+    sub.add_argument("--with-data", action="store_true", help="with rows, data file and adapters")
+    sub = verb("import", "bring a study in from a bundle")
+    sub.add_argument("file", help="a file that `bundle` wrote")
 
 
 def _add_columns(sub: argparse.ArgumentParser) -> None:

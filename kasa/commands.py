@@ -17,13 +17,11 @@ from kasa.dataspec import DELIMITERS, ENCODINGS, Reading
 from kasa.errors import StoreError, StudyError
 from kasa.model.source import ModelSource, model_facts, resolve_model
 from kasa.model.weights import linear_weights
-from kasa.report.csv_files import write_csv
+from kasa.report.decision import decision_message
 from kasa.report.headline import headline
-from kasa.report.html import write_html
 from kasa.report.labels import metric_words
-from kasa.report.options import PackOptions
 from kasa.runs import schedule
-from kasa.runs.again import run_again
+from kasa.runs.again import reading, run_again
 from kasa.runs.local import ensure_dispatcher
 from kasa.runs.records import RunRecord
 from kasa.runs.store import Store
@@ -36,12 +34,13 @@ from kasa.tuning.estimate import extrapolate, probe_key, study_memory_bytes, stu
 from kasa.tuning.measure import machine
 from kasa.tuning.room import fits, fitting_change
 from kasa.verdict.costs import run_cost
-from kasa.verdict.evidence import Evidence, evidence_to_dict, gather
+from kasa.verdict.decision import decide
+from kasa.verdict.evidence import Evidence, gather
+from kasa.verdict.facts import evidence_to_dict
 
 CRITERION_NAMES = tuple(CRITERIA)
 SPECTRUM_METHODS = METHODS
 POLL_SECONDS = 0.3
-FORMATS = ("html", "csv")
 ENCODING_NAMES, DELIMITER_NAMES = ENCODINGS, DELIMITERS
 QUEUE_ACTIONS: dict[str, Callable[[Store, str], None]] = {
     "pause": schedule.pause,
@@ -294,7 +293,7 @@ def _wait(args: argparse.Namespace, store: Store, runs: list[RunRecord]) -> list
         time.sleep(POLL_SECONDS)
 
 
-def _study_id(store: Store, name: str) -> str:
+def study_id_of(store: Store, name: str) -> str:
     """Return the id that a study id or the path of a study file stands for."""
     if not name.endswith(".toml"):
         return store.study(name).id
@@ -305,9 +304,9 @@ def _study_id(store: Store, name: str) -> str:
 
 
 def compare(args: argparse.Namespace) -> dict[str, Any]:
-    """Print a study's table, verdicts and gates."""
+    """Print a study's table, its verdict and the recommendation."""
     store = Store()
-    evidence = gather(store, _study_id(store, args.study))
+    evidence = gather(store, study_id_of(store, args.study))
     _print_evidence(args, evidence)
     return evidence_to_dict(evidence)
 
@@ -322,6 +321,8 @@ def _print_evidence(args: argparse.Namespace, evidence: Evidence) -> None:
     words = headline(evidence, text)
     for sentence in (*words.sentences, *words.cautions):
         print(sentence)
+    if evidence.summaries:
+        print(decision_message(decide(evidence), evidence, text))
 
 
 def queue(args: argparse.Namespace) -> dict[str, Any]:
@@ -329,7 +330,7 @@ def queue(args: argparse.Namespace) -> dict[str, Any]:
     store = Store()
     for name, act in QUEUE_ACTIONS.items():
         if study := getattr(args, name):
-            act(store, _study_id(store, study))
+            act(store, study_id_of(store, study))
     ensure_dispatcher(store)
     active = [run for run in store.active_runs() if run.kind == "run"]
     studies = []
@@ -354,11 +355,13 @@ def predict(args: argparse.Namespace) -> dict[str, Any]:
     from kasa.tuning.outcome import split_parts
     from kasa.tuning.predict import predict_base, predict_tuned
 
-    run = run_again(Store(), args.run, source_of)
+    store = Store()
+    run = run_again(store, args.run, source_of)
     record, study, source = run.record, run.study, run.source
-    parts = split_parts(Store().rows(str(record.study_id)), study.task)
-    tuned = predict_tuned(source, study, parts, run.arm_index, record.folder, args.texts)
-    base = predict_base(source, study, parts, args.texts)
+    with reading(store, run, "answers"):
+        parts = split_parts(store.rows(str(record.study_id)), study.task)
+        tuned = predict_tuned(source, study, parts, run.arm_index, record.folder, args.texts)
+        base = predict_base(source, study, parts, args.texts)
     answers = [
         {"text": text, "tuned": after, "base": before}
         for text, after, before in zip(args.texts, tuned, base, strict=True)
@@ -374,27 +377,6 @@ def _answer_words(answer: dict[str, Any]) -> str:
     return f"{answer['label']}{sure}"
 
 
-def report(args: argparse.Namespace) -> dict[str, Any]:
-    """Write the meeting pack: one HTML file and CSV tables."""
-    formats = [name.strip() for name in args.format.split(",")]
-    for name in formats:
-        if name not in FORMATS:
-            raise StudyError("unknown_format", got=name, wanted=", ".join(FORMATS))
-    store = Store()
-    evidence = gather(store, _study_id(store, args.study))
-    folder = Path(args.out)
-    html = folder / f"report-{evidence.record.id}-{args.lang}.html"
-    files: list[Path] = []
-    with writing(html):
-        if "html" in formats:
-            files.append(write_html(evidence, PackOptions(args.lang), html))
-        if "csv" in formats:
-            files += write_csv(evidence, folder)
-    for file in files:
-        print(file)
-    return {"study": evidence.record.id, "files": [str(file) for file in files]}
-
-
 VERBS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "spectrum": spectrum,
     "propose": propose_plan,
@@ -404,5 +386,4 @@ VERBS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "queue": queue,
     "compare": compare,
     "predict": predict,
-    "report": report,
 }

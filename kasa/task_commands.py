@@ -18,7 +18,7 @@ from kasa.dataspec import DataSpec
 from kasa.errors import ModelError
 from kasa.report.explain import sentences as explain_sentences
 from kasa.report.model_card import model_card
-from kasa.runs.again import run_again, tuned_again
+from kasa.runs.again import reading, run_again, tuned_again
 from kasa.runs.files import write_bytes
 from kasa.runs.store import Store
 from kasa.study import Protocol
@@ -123,13 +123,15 @@ def explain(args: argparse.Namespace) -> dict[str, Any]:
     from kasa.tuning.train import quiet_transformers
 
     quiet_transformers()
-    run = run_again(Store(), args.run, source_of)
+    store = Store()
+    run = run_again(store, args.run, source_of)
 
     def progress(done: int, total: int) -> None:
         tell(args, "cli.measured", done=done, total=total)
 
     arm = run.study.arms[run.arm_index]
-    found = explained(tuned_again(Store(), run), run.source, arm, run.record.id, progress)
+    with reading(store, run, "explain"):
+        found = explained(tuned_again(store, run), run.source, arm, run.record.id, progress)
     for sentence in explain_sentences(found, translator(args.lang), masked=run.study.data.mask):
         print(sentence)
     return {"run": run.record.id, "arm": run.record.arm, **found}
@@ -141,14 +143,17 @@ def export(args: argparse.Namespace) -> dict[str, Any]:
     from kasa.tuning.train import quiet_transformers
 
     quiet_transformers()
-    run = run_again(Store(), args.run, source_of)
+    store, out = Store(), Path(args.out)
+    run = run_again(store, args.run, source_of)
     arm = run.study.arms[run.arm_index]
     check_kind(arm, args.kind, run.record.id)
-    tuned, out = tuned_again(Store(), run), Path(args.out)
-    with writing(out):
+    with reading(store, run, "export"), writing(out):
+        tuned = tuned_again(store, run)
         found = exporting.export(tuned, run.source, arm, run.record.folder, args.kind, out)
         card = model_card(run.study, run.result, found.facts(), translator(args.lang))
         write_bytes(out / "README.md", card.encode())
+    study_id = run.record.study_id
+    store.ledger.note("export_written", study=study_id, run=run.record.id, format=args.kind)
     facts = {"count": found.num_texts, "deviation": f"{found.deviation:.1e}"}
     print(say(args, "export.written", path=str(out), **facts))
     return {"run": run.record.id, "folder": str(out), **found.facts()}

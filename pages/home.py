@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import drafts, state
+from app.bundle_panel import bring_in
 from app.components import go_to, plain, show_error, status_badge
 from app.i18n import current_lang, t, text
 from kasa.errors import KasaError
@@ -103,3 +104,5 @@ if len(studies) > NEWEST:
         studies = studies[:NEWEST]
 for each in studies:
     study_row(each)
+with st.expander(t("home.bundle.title"), key="bundle"):
+    bring_in()

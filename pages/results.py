@@ -1,6 +1,7 @@
 import streamlit as st
 
 from app import state
+from app.bundle_panel import say_what_came
 from app.components import empty_state, go_to, next_step, page_header, plain, refresh, run_progress
 from app.evidence import current_evidence
 from app.i18n import t, text
@@ -210,12 +211,15 @@ def show_results(evidence: Evidence) -> None:
 
 def main() -> None:
     page_header("results.title", "results.lead")
+    say_what_came()
     evidence = current_evidence()
     if evidence is None:
         record = state.current_study()
         name, page = ("no_study", "home") if record is None else ("not_started", "experiment")
         empty_state(t(f"results.{name}"), t(f"results.{name}_button"), f"pages/{page}.py")
         return
+    if not evidence.card.texts:
+        st.info(t("bundle.no_texts"), icon=":material/info:")
     if evidence.summaries:
         show_results(evidence)
     elif evidence.active:

@@ -6,9 +6,7 @@ import streamlit as st
 
 from app import state
 from app.components import page_header
-from app.dataset_list import show_datasets
 from app.i18n import t, text
-from app.ledger_panel import show_ledger
 from kasa import __version__
 from kasa.tuning.measure import machine
 
@@ -25,10 +23,6 @@ if allowed != store.hub_access():
 st.subheader(t("settings.workspace.title"), anchor=False)
 st.markdown(t("settings.workspace.help"))
 st.code(str(store.home), language=None)
-
-show_datasets()
-
-show_ledger()
 
 st.subheader(t("settings.machine.title"), anchor=False)
 facts = machine()

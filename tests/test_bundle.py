@@ -31,7 +31,8 @@ from kasa.runs.files import read_json, write_json
 from kasa.runs.store import Store
 from kasa.study import Protocol, Study, load_study
 from kasa.text import translator
-from kasa.verdict.evidence import evidence_to_dict, gather
+from kasa.verdict.evidence import gather
+from kasa.verdict.facts import evidence_to_dict
 from tests.result_files import draft, finish, write_result
 from tests.study_runs import finished_run
 

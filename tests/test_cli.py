@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from kasa import commands
@@ -546,12 +548,15 @@ def test_report_by_id_and_by_file(done: Done, tmp_path: Path) -> None:
     answer = kasa("report", study_id, "--lang", "ja", "--out", out, "--json")
     files = {Path(file) for file in answer.document["files"]}
     csv = {"runs.csv", "arms.csv", "verdicts.csv", "predictions.csv"}
-    assert {file.name for file in files} == {f"report-{study_id}-ja.html", *csv}
+    worded = {f"report-{study_id}-ja.{kind}" for kind in ("html", "pptx", "pdf", "xlsx", "ipynb")}
+    assert {file.name for file in files} == {*worded, f"report-{study_id}.json", *csv}
     assert files == set(out.iterdir())
     assert '<html lang="ja"' in (out / f"report-{study_id}-ja.html").read_text("utf-8")
     assert answer.out.splitlines()[:-1] == answer.document["files"]
     page = kasa("report", done.file, "--format", "html", "--out", tmp_path / "page", "--json")
     assert [Path(file).name for file in page.document["files"]] == [f"report-{study_id}-en.html"]
+    facts = json.loads((out / f"report-{study_id}.json").read_text("utf-8"))
+    assert facts == done.answer.document
     table = kasa("report", done.file, "--format", "csv", "--out", tmp_path / "table", "--json")
     assert {Path(file).name for file in table.document["files"]} == csv
     (tmp_path / "file").write_text("in the way", "utf-8")
@@ -559,6 +564,47 @@ def test_report_by_id_and_by_file(done: Done, tmp_path: Path) -> None:
     assert refused.code == 1
     assert "cannot be written" in refused.err
     assert (tmp_path / "file").read_text("utf-8") == "in the way"
+
+
+@pytest.mark.slow
+def test_a_report_has_the_sections_company_and_look_that_were_asked_for(
+    done: Done, tmp_path: Path
+) -> None:
+    logo, company = tmp_path / "logo.png", "Kotobuki Works"
+    Image.new("RGB", (40, 20), "navy").save(logo)
+    options = ("--sections", "verdict,costs", "--company", company, "--logo", logo)
+    kasa("report", done.file, "--format", "html", *options, "--out", tmp_path / "out")
+    (page,) = [file.read_text("utf-8") for file in (tmp_path / "out").iterdir()]
+    assert re.findall(r'<section id="(\w+)"', page) == ["verdict", "costs"]
+    assert company in page
+    assert "data:image/png;base64," in page
+    for option, value, said in (
+        ("--sections", "verdict,weather", "The section weather is not in this study's report."),
+        ("--logo", done.file, "The logo cannot be used"),
+        ("--template", logo, "The slide template cannot be read"),
+        ("--logo", tmp_path / "none.png", "none.png cannot be read"),
+    ):
+        refused = kasa("report", done.file, option, value, "--out", tmp_path / "refused")
+        assert refused.code == 1
+        assert said in refused.err
+        assert not list((tmp_path / "refused").glob("*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_data", [False, True])
+def test_a_bundle_brings_the_study_to_another_workspace(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_data: bool
+) -> None:
+    study_id, file = done.answer.document["study"], tmp_path / "study.zip"
+    told = kasa("bundle", done.file, "--out", file, *(["--with-data"] * with_data), "--json")
+    assert told.document == {"study": study_id, "file": str(file), "with_data": with_data}
+    monkeypatch.setenv("KASA_HOME", str(tmp_path / "elsewhere"))
+    brought = kasa("import", file, "--json", "--lang", "ja").document
+    assert (brought["study"], brought["new"], brought["with_data"]) == (study_id, True, with_data)
+    assert kasa("import", file, "--json").document["new"] is False
+    there = kasa("compare", study_id, "--json").document
+    for name in ("runs", "arms", "verdicts", "gates", "decision", "costs"):
+        assert there[name] == done.answer.document[name]
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from kasa.tuning.collateral import (
 )
 from kasa.tuning.outcome import Parts
 from kasa.tuning.tasks import Task, task_for
-from kasa.verdict.evidence import evidence_to_dict
+from kasa.verdict.facts import evidence_to_dict
 from tests.study_runs import example_evidence, example_runs
 from tests.tiny_models import (
     small_parts,

@@ -19,7 +19,8 @@ from kasa.study import Study
 from kasa.text import LANGUAGES, translator
 from kasa.verdict.curves import CurveSet, Point, foretell, power_law
 from kasa.verdict.estimate import of_arm
-from kasa.verdict.evidence import Evidence, evidence_to_dict
+from kasa.verdict.evidence import Evidence
+from kasa.verdict.facts import evidence_to_dict
 from kasa.verdict.resample import replicates
 from tests.study_runs import LABELS, example_evidence, example_study, finished_run
 

@@ -12,7 +12,8 @@ from kasa.report.headline import headline
 from kasa.report.labels import arm_labels
 from kasa.study import Protocol
 from kasa.text import Translator, translator
-from kasa.verdict.evidence import Evidence, evidence_to_dict, pairs, split_conditions
+from kasa.verdict.evidence import Evidence, pairs, split_conditions
+from kasa.verdict.facts import evidence_to_dict
 from kasa.verdict.settle import settlement
 from tests.study_runs import (
     CONDITIONS,

@@ -175,6 +175,7 @@ def test_every_event_has_a_sentence_and_a_strange_log_breaks_nothing(lang: str) 
     names = ["dataset_added", "study_created", "study_started", "rows_read_began"]
     names += ["rows_read_ended", "report_written", "export_written", "study_deletion"]
     names += ["study_deleted", "dataset_deletion", "dataset_deleted", "hub_access", "line_torn"]
+    names += ["bundle_written", "study_imported"]
     strange = {"bytes": "many", "files": 3, "studies": None, "rows": [], "kind": "../x", "arm": {}}
     for name in names:
         for given in ({}, strange):

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kasa.errors import TrainingError
-from kasa.report.csv_files import csv_files, csv_zip, neutral, write_csv
+from kasa.report.csv_files import csv_files, neutral
 from kasa.report.html import render_html, write_html
 from kasa.report.options import PackOptions
+from kasa.report.pack import render, write_pack
 from kasa.report.sections import report_sections
 from kasa.report.tree import Table, to_text
 from kasa.study import Gates, Protocol
@@ -143,7 +144,7 @@ def read(content: bytes) -> list[dict[str, str]]:
 
 def test_csv_files_hold_the_evidence(tmp_path: Path) -> None:
     evidence = example_evidence()
-    paths = write_csv(evidence, tmp_path / "out")
+    paths = write_pack(evidence, PackOptions(), ["csv"], tmp_path / "out")
     names = ["runs.csv", "arms.csv", "verdicts.csv", "predictions.csv"]
     assert [path.name for path in paths] == names
     runs, arms, verdicts, predictions = (read(path.read_bytes()) for path in paths)
@@ -189,11 +190,12 @@ def test_labels_that_are_formulas_arrive_as_text() -> None:
 
 def test_the_zip_holds_the_same_files_and_is_the_same_each_time() -> None:
     evidence = partial_evidence()
-    with zipfile.ZipFile(io.BytesIO(csv_zip(evidence))) as archive:
+    made = render("csv", evidence, PackOptions())
+    with zipfile.ZipFile(io.BytesIO(made)) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     assert files == csv_files(evidence)
     assert "model.safetensors" in read(files["runs.csv"])[0]["error"]
-    assert csv_zip(evidence) == csv_zip(evidence)
+    assert render("csv", evidence, PackOptions("ja")) == made
 
 
 def test_csv_without_a_finished_run() -> None:

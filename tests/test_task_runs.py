@@ -31,7 +31,8 @@ from kasa.runs.store import Store
 from kasa.study import Gates, Protocol, Study
 from kasa.text import translator
 from kasa.tuning.estimate import extrapolate
-from kasa.verdict.evidence import Evidence, evidence_to_dict, gather
+from kasa.verdict.evidence import Evidence, gather
+from kasa.verdict.facts import evidence_to_dict
 from kasa.worker import work
 from tests.tiny_models import (
     FAULTS,

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from kasa.runs.files import write_bytes
 from kasa.verdict.costs import run_cost
-from kasa.verdict.evidence import RUN_COSTS, Evidence, verdict_facts
+from kasa.verdict.evidence import Evidence
+from kasa.verdict.facts import RUN_COSTS, verdict_facts
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-
-
-def write_csv(evidence: Evidence, folder: Path) -> list[Path]:
-    """Write runs, arms, verdicts and predictions as .csv into `folder`; returns the paths."""
-    paths = []
-    for name, content in csv_files(evidence).items():
-        write_bytes(folder / name, content)
-        paths.append(folder / name)
-    return paths
-
-
-def csv_zip(evidence: Evidence) -> bytes:
-    """Return the four files as one zip archive, equal for equal evidence."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in csv_files(evidence).items():
-            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, content)
-    return buffer.getvalue()
 
 
 def csv_files(evidence: Evidence) -> dict[str, bytes]:

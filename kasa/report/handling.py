@@ -16,12 +16,15 @@ from kasa.verdict.evidence import Evidence
 MOST_ENTRIES = 40
 PROGRAMS = ("studio", "worker", "command_line")
 SHORT_HASH = 12
+IMPORTED = "study_imported"
+# Events whose sentence says whether the data went along.
+CARRIED = {"bundle_written": "bundle", IMPORTED: "imported"}
 
 
 def handling_section(evidence: Evidence, text: Translator) -> Section:
     """Return where the data was, what was masked and deleted, the connections, and the log."""
     facts = (
-        text("handling.place"),
+        text("handling.place_imported" if _imported(evidence) else "handling.place"),
         *_masked(evidence, text),
         *_deleted(evidence, text),
         *_connections(evidence, text),
@@ -105,6 +108,9 @@ def _event(entry: Entry) -> str:
         return "hub_on" if entry.facts.get("on") else "hub_off"
     if entry.event == "rows_read_ended" and not entry.facts.get("whole"):
         return "rows_read_stopped"
+    if entry.event in CARRIED:
+        with_data = "with_data" if entry.facts.get("with_data") else "without_data"
+        return f"{CARRIED[entry.event]}_{with_data}"
     return entry.event
 
 
@@ -179,6 +185,11 @@ def _deleted(evidence: Evidence, text: Translator) -> Iterator[str]:
     count = sum(entry.event in events for entry in evidence.handling)
     key = "handling.deleted.some" if count else "handling.deleted.none"
     yield text(key, count=text.number(count))
+
+
+def _imported(evidence: Evidence) -> bool:
+    """Say whether the study's runs were made in another workspace."""
+    return any(entry.event == IMPORTED for entry in evidence.handling)
 
 
 def _measured(evidence: Evidence) -> list[FinishedRun]:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from kasa.report.headline import headline
+from kasa.report.logo import logo_uri
 from kasa.report.options import PackOptions
 from kasa.report.palette import FONT
 from kasa.report.sections import report_sections
@@ -32,7 +33,7 @@ def write_html(evidence: Evidence, options: PackOptions, path: Path) -> Path:
 
 
 def render_html(evidence: Evidence, options: PackOptions) -> str:
-    """Return the report's HTML, about 5 MB.
+    """Return the report's HTML, about 5 MB; `StudyError` for a logo that is no picture.
 
     A content security policy lets only the two scripts of this file run, named by their hash: even
     markup that slipped through the escaping could not act or connect.
@@ -50,6 +51,8 @@ def render_html(evidence: Evidence, options: PackOptions) -> str:
             title=text("report.title", title=evidence.study.title),
             contents=text("report.contents"),
             made_with=text("report.made_with"),
+            company=options.company.strip(),
+            logo=logo_uri(options.logo) if options.logo else "",
             verdict=headline(evidence, text).verdict,
             sections=sections,
             style=Markup(_source("report.css").replace("FONT_STACK", FONT)),  # noqa: S704

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 
 from PIL import Image
@@ -29,3 +30,10 @@ def logo_size(content: bytes) -> tuple[int, int]:
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise StudyError("not_a_picture", detail=type(error).__name__) from error
     return width, height
+
+
+def logo_uri(content: bytes) -> str:
+    """Return a logo as a data URI; errors as in `logo_size`."""
+    logo_size(content)
+    kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -33,7 +33,8 @@ from kasa.report.tree import Charts
 from kasa.runs.store import Store
 from kasa.text import translator
 from kasa.verdict.costs import run_cost
-from kasa.verdict.evidence import gather, verdict_facts
+from kasa.verdict.evidence import gather
+from kasa.verdict.facts import verdict_facts
 
 pd.set_option("display.html.use_mathjax", False)
 text = translator(<lang>)

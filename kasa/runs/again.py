@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,13 @@ def run_again(store: Store, run_id: str, source_of: Callable[[str], ModelSource]
     if source.sha256 != result["conditions"]["model_sha256"]:
         raise StoreError("model_changed", run=record.id)
     return RunAgain(record, result, study, source, result["asked"]["arm_index"])
+
+
+def reading(store: Store, run: RunAgain, kind: str) -> AbstractContextManager[None]:
+    """Log that a command, of the kind of a job, reads the rows of a run's study."""
+    record = run.record
+    facts = {"run": record.id, "kind": kind, "study": record.study_id}
+    return store.ledger.reading(facts | {"arm": record.arm, "seed": record.seed})
 
 
 def tuned_again(store: Store, run: RunAgain) -> Tuned:

@@ -25,7 +25,7 @@ from tests.result_files import draft, finish
 
 PAGES = (
     *("", "model", "spectrum", "data", "knowledge", "experiment", "results", "explain"),
-    *("try_it", "report", "settings"),
+    *("try_it", "decide", "report", "handling", "settings"),
 )
 CHARTS = {"spectrum": 3, "data": 1, "results": 8}
 KEY = re.compile(r"\b[a-z_]+(?:\.[a-z_0-9]+)+\b")
