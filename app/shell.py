@@ -50,7 +50,7 @@ def main() -> None:
         for path, (name, icon) in PAGES.items()
     }
     st.session_state[state.PAGES] = pages
-    page = st.navigation(list(pages.values()))
+    page = st.navigation(list(pages.values()), expanded=True)
     state.keep_address()
     with st.sidebar:
         language_switch()

@@ -105,7 +105,7 @@ def _add_pack(verb: Callable[[str, str], argparse.ArgumentParser]) -> None:
     sub.add_argument("--out", default=".", help="the folder to write into")
     audiences = pack_commands.AUDIENCE_NAMES
     sub.add_argument("--audience", choices=audiences, default=audiences[-1])
-    sub.add_argument("--sections", help="these sections alone, with commas")
+    sub.add_argument("--sections", default="", help="these sections alone, with commas")
     sub.add_argument("--company", default="", help="a name to print on the pack")
     sub.add_argument("--logo", help="a PNG or JPEG file")
     sub.add_argument("--template", help="a PowerPoint file whose look the slides take")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +22,26 @@ ALL = "all"
 
 def report(args: argparse.Namespace) -> dict[str, Any]:
     """Write the meeting pack in the formats that were asked for."""
-    formats = FORMAT_NAMES
-    if args.format != ALL:
-        formats = _chosen(args.format, FORMAT_NAMES, "unknown_format")
+    formats = _names(args.format)
+    formats = FORMAT_NAMES if formats in ((), (ALL,)) else formats
+    for name in formats:
+        if name not in FORMAT_NAMES:
+            raise StudyError("unknown_format", got=name, wanted=", ".join(FORMAT_NAMES))
     options = PackOptions(
         lang=args.lang,
         audience=args.audience,
+        sections=_names(args.sections),
         company=args.company,
         logo=_content(args.logo),
         template=_content(args.template),
     )
     store, folder = Store(), Path(args.out)
     evidence = gather(store, study_id_of(store, args.study))
-    if args.sections:
-        there = tuple(each.key for each in report_sections(evidence, translator(args.lang)))
-        options = replace(options, sections=_chosen(args.sections, there, "unknown_section"))
+    if options.sections:
+        there = [section.key for section in report_sections(evidence, translator(args.lang))]
+        for name in options.sections:
+            if name not in there:
+                raise StudyError("unknown_section", got=name, wanted=", ".join(there))
     with writing(folder / "report"):
         files = write_pack(evidence, options, formats, folder)
     store.ledger.note("report_written", study=evidence.record.id, format=", ".join(formats))
@@ -46,13 +50,10 @@ def report(args: argparse.Namespace) -> dict[str, Any]:
     return {"study": evidence.record.id, "files": [str(file) for file in files]}
 
 
-def _chosen(names: str, known: tuple[str, ...], code: str) -> tuple[str, ...]:
-    """Return the names with commas between them, in the order of the known ones."""
-    wanted = [name.strip() for name in names.split(",")]
-    for name in wanted:
-        if name not in known:
-            raise StudyError(code, got=name, wanted=", ".join(known))
-    return tuple(name for name in known if name in wanted)
+def _names(listed: str) -> tuple[str, ...]:
+    """Return the names of a list with commas, each once."""
+    names = (name.strip() for name in listed.split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _content(path: str | None) -> bytes:

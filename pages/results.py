@@ -232,7 +232,7 @@ def main() -> None:
         refresh(watch, 2.0, evidence.record.id, len(evidence.active))
     show_failures(evidence)
     if evidence.summaries:
-        next_step("shell.next.report", "pages/report.py")
+        next_step("shell.next.decide", "pages/decide.py")
 
 
 main()

@@ -171,7 +171,7 @@ def main() -> None:
         return
     show_page(record, runs)
     take_away(record, runs)
-    next_step("shell.next.report", "pages/report.py")
+    next_step("shell.next.decide", "pages/decide.py")
 
 
 main()

@@ -23,6 +23,7 @@ COMMON = ("errors", "text", "checks", "dataspec", "metrics", "arms", "prices", "
 OUTSIDE = (
     "__main__",
     "commands",
+    "pack_commands",
     "task_commands",
     "worker",
     "jobs",

@@ -1,62 +1,163 @@
+"""The Report page through AppTest: choices, a preview of every format, and what is downloaded."""
+
 from __future__ import annotations
 
+import io
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app.evidence import evidence_key, report_csv, report_html
+from app.evidence import evidence_key, pack_file, pack_key
+from kasa.report.options import PackOptions
+from kasa.report.pack import FORMATS
+from kasa.runs.bundle import bundle_bytes
 from kasa.runs.store import Store
 from kasa.study import Gates
+from tests.app.visit import checked, open_page, still_store, words
 from tests.result_files import draft, finish
 
-MAIN = str(Path(__file__).resolve().parents[2] / "app" / "main.py")
+LOGO = io.BytesIO()
+Image.new("RGB", (40, 20), "navy").save(LOGO, "PNG")
+FIRST_WORDS = {"en": "on this data", "ja": "このデータでは"}
 
 
 @pytest.fixture
 def store(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Return an empty store whose queue stands still, so that a waiting run keeps waiting."""
-    monkeypatch.setattr("app.shell.ensure_dispatcher", lambda _: None)
-    return Store()
+    assert workspace.is_dir()
+    return still_store(monkeypatch)
 
 
-def open_page(study_id: str | None = None, lang: str = "en") -> AppTest:
-    page = AppTest.from_file(MAIN, default_timeout=60)
-    page.query_params["lang"] = lang
-    if study_id:
-        page.query_params["study"] = study_id
-    page.run()
-    page.switch_page("../pages/report.py").run()
-    assert not page.exception
+@pytest.fixture
+def study_id(store: Store, tmp_path: Path) -> str:
+    """Return a finished study."""
+    made = draft(store, tmp_path)
+    finish(store, made)
+    return made
+
+
+def choose(page: AppTest, name: str) -> AppTest:
+    checked(page.button_group(key="report_format").set_value(name).run())
+    assert not page.error
     return page
 
 
-def test_the_preview_follows_the_reports_language(store: Store, tmp_path: Path) -> None:
-    study_id = draft(store, tmp_path)
-    finish(store, study_id)
-    page = open_page(study_id, "en")
+def test_the_preview_follows_the_reports_language(study_id: str) -> None:
+    page = open_page("report", study_id)
     labels = [button.label for button in page.get("download_button")]
-    assert labels == ["Report (HTML, English)", "Tables (CSV, zip)"]
-    assert any("on this data" in part.value for part in page.markdown)
+    assert labels == ["Download: Slides", "All formats (zip)"]
+    assert FIRST_WORDS["en"] in words(page)
     page.radio(key="report_lang").set_value("ja").run()
     assert not page.exception
-    assert any("このデータでは" in part.value for part in page.markdown)
+    assert FIRST_WORDS["ja"] in words(page)
     assert page.title[0].value == "Report"
 
 
-def test_the_files_are_those_of_the_study(store: Store, tmp_path: Path) -> None:
-    study_id = draft(store, tmp_path)
-    finish(store, study_id)
-    home, key = str(store.home), evidence_key(study_id)
-    page = report_html(home, study_id, key, "ja").decode()
+def test_every_format_has_a_preview(study_id: str) -> None:
+    page = open_page("report", study_id)
+    assert "Slide 1 of" in words(page)
+    assert "Speaker notes" in [part.label for part in page.expander]
+    page = choose(page, "pdf")
+    assert 2 <= len(page.get("image")) <= 6
+    frame = choose(page, "html").get("iframe")[0]
+    assert frame.proto.src.startswith("data:text/html")
+    tables = choose(page, "xlsx").dataframe
+    assert page.tabs[0].label == "Summary"
+    assert len(tables) == len(page.tabs)
+    choose(page, "csv")
+    assert [tab.label.replace("\\", "") for tab in page.tabs] == [
+        *("runs.csv", "arms.csv", "verdicts.csv", "predictions.csv")
+    ]
+    facts = json.loads(choose(page, "json").json[0].value)
+    assert facts["study"] == study_id
+    page = choose(page, "ipynb")
+    assert any("kasa" in cell.value for cell in page.code)
+    page = choose(page, "bundle")
+    assert "study.toml" in page.dataframe[0].value.iloc[:, 0].tolist()
+    assert [button.label[:8] for button in page.get("download_button")] == ["Download"]
+
+
+def test_what_is_chosen_reaches_the_file(store: Store, study_id: str) -> None:
+    page = open_page("report", study_id)
+    page.text_input(key="report_company").set_value("Kotobuki <b>Works</b>").run()
+    page.radio(key="report_audience").set_value("management").run()
+    shown = page.multiselect(key="report_sections_management")
+    assert "runs" not in shown.value
+    shown.set_value(["verdict", "costs"]).run()
+    page.file_uploader(key="report_logo").set_value(("l.png", LOGO.getvalue(), "image/png")).run()
+    assert not page.exception
+    assert not page.error
+    options = PackOptions(
+        sections=("verdict", "costs"),
+        audience="management",
+        company="Kotobuki <b>Works</b>",
+        logo=LOGO.getvalue(),
+    )
+    made = pack_file(str(store.home), study_id, pack_key(study_id), "html", options).decode()
+    assert "Kotobuki &lt;b&gt;Works" in made
+    assert "data:image/png" in made
+    assert 'id="runs"' not in made
+    # The company's name is kept for the next report, whichever study it is on.
+    assert store.settings()["company"] == "Kotobuki <b>Works</b>"
+    assert open_page("report", study_id).text_input(key="report_company").value.startswith("Koto")
+
+
+@pytest.mark.parametrize(
+    ("key", "said"), [("report_logo", "logo"), ("report_template", "template")]
+)
+def test_what_is_no_logo_or_template_is_refused_in_words(
+    study_id: str, key: str, said: str
+) -> None:
+    page = open_page("report", study_id)
+    name = "x.png" if key == "report_logo" else "x.pptx"
+    page.file_uploader(key=key).set_value((name, b"no such thing", "image/png")).run()
+    assert not page.exception
+    assert said in page.error[0].value
+    assert not page.get("download_button")
+
+
+def test_the_files_are_those_of_the_study(store: Store, study_id: str) -> None:
+    place = (str(store.home), study_id, pack_key(study_id))
+    page = pack_file(*place, "html", PackOptions("ja")).decode()
     assert '<html lang="ja">' in page
     assert all(run.id in page for run in store.runs(study_id))
-    assert report_csv(home, study_id, key).startswith(b"PK")
+    starts = {"pptx": b"PK", "xlsx": b"PK", "csv": b"PK", "pdf": b"%PDF", "json": b"{"}
+    for name, start in starts.items():
+        assert pack_file(*place, name, PackOptions()).startswith(start)
+    assert set(starts) | {"html", "ipynb"} == set(FORMATS)
+
+
+def test_the_key_follows_the_log_and_not_what_was_taken_away(store: Store, study_id: str) -> None:
+    before = pack_key(study_id)
+    store.ledger.note("report_written", study=study_id, format="pdf")
+    assert pack_key(study_id) == before
+    store.ledger.note("export_written", study=study_id, run="0a", format="lora")
+    assert pack_key(study_id) != before
+
+
+def test_a_bundle_is_brought_in_on_the_home_page(
+    store: Store, study_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bundle_bytes(store, study_id, with_data=False)
+    monkeypatch.setenv("KASA_HOME", str(tmp_path / "elsewhere"))
+    other = still_store(monkeypatch)
+    page = open_page("home", None)
+    page.file_uploader(key="bundle_file").set_value(("s.zip", b"PK", "application/zip")).run()
+    page.button(key="bundle_import").click().run()
+    assert "cannot be read as a study bundle" in page.error[0].value
+    page.file_uploader(key="bundle_file").set_value(("s.zip", content, "application/zip")).run()
+    page.button(key="bundle_import").click().run()
+    assert not page.exception
+    assert [record.id for record in other.studies()] == [study_id]
+    assert "was brought in" in page.success[0].value
+    assert any("without its data" in note.value for note in page.info)
 
 
 def test_the_key_follows_runs_and_gates(store: Store, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     study_id = draft(store, tmp_path)
     store.start_study(study_id)
     waiting = evidence_key(study_id)
@@ -70,7 +171,7 @@ def test_the_key_follows_runs_and_gates(store: Store, tmp_path: Path) -> None:
 def test_a_report_made_early_says_so(store: Store, tmp_path: Path) -> None:
     study_id = draft(store, tmp_path)
     finish(store, study_id, left=["kasa-r8"])
-    page = open_page(study_id)
+    page = open_page("report", study_id)
     assert any("still under way" in warning.value for warning in page.warning)
 
 
@@ -79,7 +180,7 @@ def test_empty_states_say_what_to_do(store: Store, tmp_path: Path, state: str) -
     study_id = None if state == "none" else draft(store, tmp_path)
     if study_id and state == "failed":
         finish(store, study_id, failed=["kasa-r8", "lora-r8", "frozen_head", "tfidf"])
-    page = open_page(study_id)
+    page = open_page("report", study_id)
     wanted = {
         "none": "Go to the studies",
         "draft": "Go to the experiment",

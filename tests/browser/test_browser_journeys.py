@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Download, expect
 
+from kasa.report.pack import FORMATS
 from tests.browser.conftest import WIDE, Visit
 from tests.browser.studio import Server, Visitor, wait_for
 from tests.small_studies import NOTES
 
-NAMES = ("model", "spectrum", "data", "experiment", "results", "report")
+NAMES = ("model", "spectrum", "data", "experiment", "results", "decide", "report")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def titles(*words: str) -> dict[str, str]:
 
 
 EN = Words(
-    titles("Base model", "Spectrum", "Data", "Experiment", "Results", "Report"),
+    titles("Base model", "Spectrum", "Data", "Experiment", "Results", "Decide", "Report"),
     "4 of 4 runs have ended",
     "step ",
     "on this data",
@@ -43,7 +44,7 @@ EN = Words(
     "Verdict",
 )
 JA = Words(
-    titles("ベースモデル", "スペクトル", "データ", "実験", "結果", "レポート"),
+    titles("ベースモデル", "スペクトル", "データ", "実験", "結果", "判断", "レポート"),
     "2 件中 2 件終了",
     "ステップ中",
     "このデータでは",
@@ -107,9 +108,13 @@ def run_to_the_end(visitor: Visitor, server: Server, words: Words) -> None:
     expect(visitor.page.get_by_text(words.all_ended)).to_be_visible()
 
 
-def download(visitor: Visitor, key: str, folder: Path) -> Path:
+def taken(visitor: Visitor, name: str, folder: Path) -> Path:
+    """Choose one format of the report and download it."""
+    place = list(FORMATS).index(name)
+    visitor.key("report_format").get_by_role("radio").nth(place).click()
+    visitor.settle()
     with visitor.page.expect_download(timeout=60_000) as waiting:
-        visitor.key(key).get_by_role("button").click()
+        visitor.key(f"download_{name}").get_by_role("button").click()
     file: Download = waiting.value
     path = folder / file.suggested_filename
     file.save_as(path)
@@ -164,9 +169,10 @@ def test_the_english_sample_from_home_to_the_meeting(
     visitor.click("next_step").title(EN.titles["results"])
     expect(visitor.key("headline")).to_contain_text(EN.headline)
     expect(visitor.page.locator(".js-plotly-plot .main-svg:first-child")).to_have_count(7)
+    visitor.click("next_step").title(EN.titles["decide"])
     visitor.click("next_step").title(EN.titles["report"])
-    check_report(download(visitor, "download_html", tmp_path), chromium, EN, "en")
-    check_tables(download(visitor, "download_csv", tmp_path), num_runs=4)
+    check_report(taken(visitor, "html", tmp_path), chromium, EN, "en")
+    check_tables(taken(visitor, "csv", tmp_path), num_runs=4)
 
 
 def own_rows() -> bytes:
@@ -202,6 +208,7 @@ def test_a_japanese_file_of_ones_own_from_home_to_the_meeting(
     run_to_the_end(visitor, studio, JA)
     visitor.click("next_step").title(JA.titles["results"])
     expect(visitor.key("headline")).to_contain_text(JA.headline)
+    visitor.click("next_step").title(JA.titles["decide"])
     visitor.click("next_step").title(JA.titles["report"])
-    check_report(download(visitor, "download_html", tmp_path), chromium, JA, "ja")
-    check_tables(download(visitor, "download_csv", tmp_path), num_runs=2)
+    check_report(taken(visitor, "html", tmp_path), chromium, JA, "ja")
+    check_tables(taken(visitor, "csv", tmp_path), num_runs=2)
