@@ -24,6 +24,27 @@ OTHER_METHODS = (
     *("full", "dora", "pissa", "zero_shot", "rslora", "majority", "vera", "ia3", "adalora", "peft"),
 )
 OTHER_SYMBOLS = ("triangle-up", "star", "pentagon", "cross", "hexagon", "triangle-down")
+# Behind a verdict's word (report.css has them too); the second is for words that settle nothing.
+VERDICT_COLORS = {
+    "better": "#009E73",
+    "worse": "#D55E00",
+    "equivalent": "#0072B2",
+    "cannot_tell": "#E69F00",
+}
+NO_VERDICT_COLOR = "#7B8794"
+# The words themselves in a table, dark enough to be read on white, by their key.
+_GREEN, _RED, _AMBER = "#00805D", "#B84A00", "#8F6300"
+WORD_COLORS = {
+    "verdict.gate_status.met": _GREEN,
+    "verdict.gate_status.not_met": _RED,
+    "verdict.gate_status.not_settled": _AMBER,
+    "verdict.word.better": _GREEN,
+    "verdict.word.worse": _RED,
+    "verdict.word.equivalent": VERDICT_COLORS["equivalent"],
+    "verdict.word.cannot_tell": _AMBER,
+}
+# Of series that are no methods.
+SERIES_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 FONT = (
     '"Source Sans", "Noto Sans JP", "Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic UI", '
     "Meiryo, sans-serif"

@@ -19,6 +19,7 @@ from typing import Any
 from kasa.report.headline import headline
 from kasa.report.logo import logo_size
 from kasa.report.options import PackOptions
+from kasa.report.palette import NO_VERDICT_COLOR, VERDICT_COLORS, WORD_COLORS
 from kasa.report.plots import Chart
 from kasa.report.print_charts import chart_svg, left_out
 from kasa.report.print_text import (
@@ -57,24 +58,6 @@ NARROW = 3  # tables of so few columns may have twice the rows
 MOST_WORDS, MOST_CELL = 700, 200
 TITLE_SIZES = ((20.0, 2), (14.0, 4))  # the usual one, and that of a title of many lines
 LOGO_BOX, LOGO_PIXELS = (150.0, 46.0), (900, 280)
-# As in report.css; the last is for words that settle nothing.
-VERDICT_COLORS = {
-    "better": "#009E73",
-    "worse": "#D55E00",
-    "equivalent": "#0072B2",
-    "cannot_tell": "#E69F00",
-}
-NO_COLOR = "#7B8794"
-GREEN, RED, BLUE, AMBER = "#00805D", "#B84A00", "#0072B2", "#8F6300"
-TONES = {
-    "verdict.gate_status.met": GREEN,
-    "verdict.gate_status.not_met": RED,
-    "verdict.gate_status.not_settled": AMBER,
-    "verdict.word.better": GREEN,
-    "verdict.word.worse": RED,
-    "verdict.word.equivalent": BLUE,
-    "verdict.word.cannot_tell": AMBER,
-}
 
 
 def write_pdf(evidence: Evidence, options: PackOptions, path: Path) -> Path:
@@ -195,8 +178,8 @@ class _Document:
             "company": wrapped(company, 8, 0.38 * ROOM, 1),
             "subtitle": printable(" | ".join(filter(None, (company, begun)))),
             "made_with": text("print.made_with"),
-            "color": VERDICT_COLORS.get(verdict, NO_COLOR),
-            "tones": {text(key): color for key, color in TONES.items()},
+            "color": VERDICT_COLORS.get(verdict, NO_VERDICT_COLOR),
+            "tones": {text(key): color for key, color in WORD_COLORS.items()},
             "logo": _logo(options.logo) if options.logo else "",
             "left_out": text("print.left_out", names=text.listed(names)) if names else "",
         }

@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 
 from babel.numbers import get_currency_symbol
 
+from kasa.report.palette import SERIES_COLORS
 from kasa.report.pptx_chart_fit import SIZE, foot_height, name_room, stands_upright
 from kasa.report.pptx_chart_xml import (
     INK,
@@ -42,7 +43,6 @@ from kasa.text import Translator
 
 MOST_SERIES = 12
 MARKERS = ("circle", "diamond", "square", "triangle")
-OTHER_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 # How wide a value's label is, in em.
 LABEL: dict[Unit, float] = {"money": 7.5, "count": 6.0, "seconds": 5.0, "megabytes": 5.0}
 LABEL |= {"fraction": 4.5, "points": 4.5, "number": 4.5}
@@ -185,7 +185,7 @@ class NativeChart:
 
     def _bar(self, index: int, one: Series, names: str, labels: str, default: int = 0) -> str:
         """Return one bar series; a series without colours is the band."""
-        color = one.colors or ((OTHER_COLORS[default % len(OTHER_COLORS)],) if labels else ())
+        color = one.colors or ((SERIES_COLORS[default % len(SERIES_COLORS)],) if labels else ())
         letter = self._sheet.add(clean(one.name), one.values)
         fill = f"<c:spPr>{filled(color[0])}</c:spPr>" if color else band_fill()
         points = "".join(
@@ -201,7 +201,7 @@ class NativeChart:
         )
 
     def _mark(self, place: int, one: Series) -> str:
-        color = one.colors[0] if one.colors else OTHER_COLORS[place % len(OTHER_COLORS)]
+        color = one.colors[0] if one.colors else SERIES_COLORS[place % len(SERIES_COLORS)]
         x, lines = self._sheet.add(clean(self._data.x_title), one.x), self._data.kind == "lines"
         letter = self._sheet.add(squeezed(one.name, 30), one.values)
         line = f'<a:ln w="28575">{filled(color)}</a:ln>' if lines else "<a:ln><a:noFill/></a:ln>"
@@ -273,7 +273,7 @@ class NativeChart:
         """Return the ink that reads on a bar's colour."""
         color = one.colors[place % len(one.colors)] if one.colors else ""
         if not color:
-            color = OTHER_COLORS[self._data.series.index(one) % len(OTHER_COLORS)]
+            color = SERIES_COLORS[self._data.series.index(one) % len(SERIES_COLORS)]
         red, green, blue = (int(color.lstrip("#")[i : i + 2], 16) for i in (0, 2, 4))
         light = 0.299 * red + 0.587 * green + 0.114 * blue > 150
         return f'<a:srgbClr val="{"1F2933" if light else "FFFFFF"}"/>'

@@ -18,6 +18,7 @@ from pptx.util import Pt
 from kasa.report.headline import headline
 from kasa.report.logo import logo_size
 from kasa.report.options import PackOptions
+from kasa.report.palette import NO_VERDICT_COLOR, VERDICT_COLORS, WORD_COLORS
 from kasa.report.plots import Chart
 from kasa.report.pptx_chart_fit import best_height, fitting
 from kasa.report.pptx_charts import NativeChart
@@ -38,20 +39,6 @@ from kasa.report.tree import Block, Bullets, Charts, Paragraph, Table
 from kasa.text import Translator
 from kasa.verdict.evidence import Evidence
 
-# As in report.css; the last is for words that settle nothing.
-VERDICT_COLORS = {
-    "better": "#009E73",
-    "worse": "#D55E00",
-    "equivalent": "#0072B2",
-    "cannot_tell": "#E69F00",
-}
-GATE_COLORS = {"met": "#00805D", "not_met": "#B84A00", "not_settled": "#8F6300"}
-WORD_COLORS = {
-    "better": "#00805D",
-    "worse": "#B84A00",
-    "equivalent": "#0072B2",
-    "cannot_tell": "#8F6300",
-}
 LOGO_BOX = (170.0, 50.0)
 GAP = 12.0
 SIZES = range(20, SMALLEST - 1, -1)
@@ -188,7 +175,7 @@ class Painter:
         shape = page.shapes.add_shape(MSO_SHAPE.ROUNDED_RECTANGLE, *box.emu)
         shape.name, shape.shadow.inherit = "Verdict", False
         shape.fill.solid()
-        shape.fill.fore_color.rgb = rgb(color or "#7B8794")
+        shape.fill.fore_color.rgb = rgb(color or NO_VERDICT_COLOR)
         shape.line.fill.background()
         frame = shape.text_frame
         frame.margin_top = frame.margin_bottom = 0
@@ -261,8 +248,7 @@ class Painter:
         line = SMALLEST * pen.leading
         if size is None:
             grid = cut_to(grid, box.height - line - 4)
-        colors = {text(f"verdict.gate_status.{word}"): c for word, c in GATE_COLORS.items()}
-        colors |= {text(f"verdict.word.{word}"): color for word, color in WORD_COLORS.items()}
+        colors = {text(key): color for key, color in WORD_COLORS.items()}
         if not self.look.own:  # these may not read on a company's background
             colors = dict.fromkeys(colors, "")
         draw_table(page.shapes, grid, box, pen, colors)

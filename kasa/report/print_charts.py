@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from kasa.report.palette import SERIES_COLORS
 from kasa.report.print_text import FAMILIES, font_files, printable, widest, width, wrapped
 from kasa.report.series import ChartData, Series, Unit
 from kasa.text import Translator
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, MUTED, GRID, BAND = "#1F2933", "#52606D", "#E4E7EB", "#CBD2D9"
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 MARKERS = ("o", "D", "s", "^", "v", "P", "X", "*")
 SIZE = 8.0
 MOST_ROWS, MOST_NAMED = 14, 12
@@ -414,7 +414,7 @@ class _Drawing:
 
 def _colors(one: Series, place: int) -> tuple[str, ...]:
     """Return a colour for each value."""
-    colors = one.colors or (COLORS[place % len(COLORS)],)
+    colors = one.colors or (SERIES_COLORS[place % len(SERIES_COLORS)],)
     return colors if len(colors) > 1 else colors * max(1, len(one.values))
 
 
