@@ -52,7 +52,7 @@ def show_bundle(evidence: Evidence) -> None:
         key="download_bundle",
     )
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        files = [(each.filename, text().bytes(each.file_size)) for each in archive.infolist()]
+        files = [(each.filename, text().number(each.file_size)) for each in archive.infolist()]
     columns = [t("report_page.bundle.file"), t("report_page.bundle.size")]
     st.dataframe(pd.DataFrame(files, columns=columns), hide_index=True, width="stretch")
 

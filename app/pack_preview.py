@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import zipfile
@@ -53,9 +52,8 @@ def _pages(_evidence: Evidence, place: Place, options: PackOptions) -> None:
 
 
 def _web_page(_evidence: Evidence, place: Place, options: PackOptions) -> None:
-    # As data it has an origin of its own: nothing in it could reach the studio.
-    content = base64.b64encode(pack_file(*place, "html", options)).decode()
-    st.iframe(f"data:text/html;charset=utf-8;base64,{content}", height=HTML_HEIGHT)
+    # Its own content security policy lets nothing in it connect or run but its two scripts.
+    st.iframe(pack_file(*place, "html", options).decode(), height=HTML_HEIGHT)
 
 
 def _workbook(evidence: Evidence, _place: Place, options: PackOptions) -> None:
@@ -77,9 +75,12 @@ def _show_frames(frames: dict[str, pd.DataFrame]) -> None:
     """Show each table in a tab of its own, the first rows of a long one."""
     for tab, frame in zip(st.tabs([plain(name) for name in frames]), frames.values(), strict=True):
         with tab:
-            # A column of words and numbers is no column for Arrow; pictures of both are words.
+            # A column of words and numbers is no column for Arrow.
             shown = frame.head(MOST_ROWS).map(lambda cell: "" if pd.isna(cell) else str(cell))
-            st.dataframe(shown, hide_index=True, width="stretch")
+            if len(frame.columns) == 2:  # sentences, which must be read whole
+                st.table(shown.map(plain).rename(columns=plain), hide_index=True)
+            else:
+                st.dataframe(shown, hide_index=True, width="stretch")
             if len(frame) > MOST_ROWS:
                 st.caption(t("report_page.first_rows", shown=str(MOST_ROWS), count=str(len(frame))))
 
