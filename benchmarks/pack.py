@@ -45,15 +45,15 @@ BARS = {"html": 8e6, "pptx": 3e6, "pdf": 2e6}
 WHOLE_SECONDS = 15
 
 
-def studied(home: Path) -> None:
-    """Run the sample study with three seeds in an empty workspace."""
+def studied() -> None:
+    """Run the sample study with three seeds in the workspace."""
     from kasa.runs.local import ensure_dispatcher
     from kasa.runs.store import Store
     from kasa.study import Protocol, load_study
 
     study = load_study(ROOT / "sample_data" / "inspection_notes_ja.toml")
     protocol = Protocol("quick", seeds=(0, 1, 2), learning_rates=(1e-3,))
-    store = Store(home)
+    store = Store()
     study_id = store.create_study(replace(study, protocol=protocol))
     store.start_study(study_id)
     wait_for(store, study_id, ensure_dispatcher)
@@ -91,7 +91,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         os.environ["KASA_HOME"] = str(home)
-        studied(home)
+        studied()
         whole = [made(home, Path(folder) / lang, lang) for lang in ("ja", "en")]
         sizes = {
             name: max(file.stat().st_size for file in Path(folder).glob(f"*/*.{name}"))

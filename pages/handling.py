@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import page_header, plain
+from app.components import page_header
 from app.dataset_list import show_datasets
 from app.evidence import current_evidence, logged
 from app.i18n import t, text
@@ -19,7 +19,7 @@ if evidence is None:
     st.info(t("handling_page.no_study"), icon=":material/info:")
 else:
     section = handling_section(logged(evidence), text())
-    st.subheader(plain(section.title), anchor=False)
+    st.subheader(t("handling_page.this_study"), anchor=False)
     # The study's entries stand in the log below, with those of other studies.
     for place, block in enumerate(section.blocks):
         if not isinstance(block, Table):

@@ -553,6 +553,8 @@ def test_report_by_id_and_by_file(done: Done, tmp_path: Path) -> None:
     assert files == set(out.iterdir())
     assert '<html lang="ja"' in (out / f"report-{study_id}-ja.html").read_text("utf-8")
     assert answer.out.splitlines()[:-1] == answer.document["files"]
+    logged = Store().ledger.entries()[-1]
+    assert (logged.event, logged.facts["study"]) == ("report_written", study_id)
     page = kasa("report", done.file, "--format", "html", "--out", tmp_path / "page", "--json")
     assert [Path(file).name for file in page.document["files"]] == [f"report-{study_id}-en.html"]
     facts = json.loads((out / f"report-{study_id}.json").read_text("utf-8"))
@@ -614,6 +616,8 @@ def test_predict_shows_the_tuned_model_beside_its_base(done: Done) -> None:
     answer = kasa("predict", lora["id"], *texts, "--json")
     document = answer.document
     assert (answer.code, document["run"], document["arm"]) == (0, lora["id"], "lora-r2")
+    logged = [entry for entry in Store().ledger.entries() if entry.facts.get("kind") == "answers"]
+    assert [entry.event for entry in logged] == ["rows_read_began", "rows_read_ended"]
     assert [prediction["text"] for prediction in document["predictions"]] == texts
     for prediction, label in zip(document["predictions"], ("electrical", "hydraulic"), strict=True):
         for side in ("tuned", "base"):
