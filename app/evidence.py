@@ -44,18 +44,24 @@ def current_evidence() -> Evidence | None:
     return _gather(str(state.store().home), record.id, evidence_key(record.id))
 
 
-def logged(evidence: Evidence) -> Evidence:
-    """Return evidence with the log of data handling as it is now."""
-    store, study_id = state.store(), evidence.record.id
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _logged(home: str, study_id: str, key: str) -> Evidence:
+    del key
+    store = state.store()
     entries, standing = store.ledger_entries(study_id), store.ledger_standing()
+    evidence = _gather(home, study_id, evidence_key(study_id))
     return replace(evidence, handling=tuple(entries), ledger=standing)
+
+
+def logged(study_id: str) -> Evidence:
+    """Return a started study's evidence with the log of data handling as it is now."""
+    return _logged(str(state.store().home), study_id, pack_key(study_id))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def pack_file(home: str, study_id: str, key: str, name: str, options: PackOptions) -> bytes:
     """Return one format of the pack of one state of a study's evidence and log."""
-    del key
-    return render(name, logged(_gather(home, study_id, evidence_key(study_id))), options)
+    return render(name, _logged(home, study_id, key), options)
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
@@ -65,6 +71,4 @@ def pack_pages(
     """Return a picture of each page of the PDF of one state of a study's evidence and log."""
     from kasa.report.pdf import page_pictures
 
-    del key
-    evidence = logged(_gather(home, study_id, evidence_key(study_id)))
-    return page_pictures(evidence, options, width)
+    return page_pictures(_logged(home, study_id, key), options, width)

@@ -18,7 +18,7 @@ evidence = current_evidence()
 if evidence is None:
     st.info(t("handling_page.no_study"), icon=":material/info:")
 else:
-    section = handling_section(logged(evidence), text())
+    section = handling_section(logged(evidence.record.id), text())
     st.subheader(t("handling_page.this_study"), anchor=False)
     # The study's entries stand in the log below, with those of other studies.
     for place, block in enumerate(section.blocks):

@@ -108,7 +108,7 @@ def show_file(name: str, evidence: Evidence, options: PackOptions) -> None:
         )
     st.subheader(t("report_page.preview"), anchor=False)
     with st.spinner(t("report_page.making")):
-        show_preview(name, logged(evidence), place, options)
+        show_preview(name, logged(evidence.record.id), place, options)
 
 
 main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 from kasa.report import plots
 from kasa.report.ablation import ablation_section
@@ -36,6 +37,7 @@ from kasa.verdict.evidence import Evidence
 from kasa.verdict.gates import GateResult
 
 MOST_EXAMPLES = 30
+MADE: WeakKeyDictionary[Evidence, dict[str, tuple[Section, ...]]] = WeakKeyDictionary()
 SHOWING_ROWS = ("examples", "never_right", "data")
 
 
@@ -44,9 +46,16 @@ def report_sections(
 ) -> tuple[Section, ...]:
     """Return the report's sections in reading order, the verdict first; empty ones are left out.
 
-    `options` choose among them; its language is `text`'s affair.
+    `options` choose among them; its language is `text`'s affair. Sections of one evidence are made
+    once for all formats of a pack, and kept as long as the evidence is.
     """
-    wanted = options or PackOptions()
+    wanted, made = options or PackOptions(), MADE.setdefault(evidence, {})
+    if text.lang not in made:
+        made[text.lang] = _all_sections(evidence, text)
+    return tuple(section for section in made[text.lang] if wanted.shows(section.key))
+
+
+def _all_sections(evidence: Evidence, text: Translator) -> tuple[Section, ...]:
     makers: tuple[Callable[[Evidence, Translator], Section], ...] = (
         verdict_section,
         decision_section,
@@ -74,7 +83,7 @@ def report_sections(
         runs_section,
     )
     sections = (_told(make(evidence, text), evidence, text) for make in makers)
-    return tuple(s for s in sections if s.blocks and wanted.shows(s.key))
+    return tuple(section for section in sections if section.blocks)
 
 
 def _told(section: Section, evidence: Evidence, text: Translator) -> Section:

@@ -73,7 +73,8 @@ class EvidenceStore(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+# Compared as one and the same, so that what is made of it can be kept as long as it is.
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """One study with its runs, summaries, verdicts and gates.
 
