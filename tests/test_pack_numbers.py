@@ -681,10 +681,9 @@ def stored_numbers(made: Made, sections: tuple[Section, ...]) -> list[float]:
     prices = (vars(made.study.prices), vars(made.study.operation), made.study.prices.hourly)
     gates = [vars(gate) for gate in evidence.gates]
     own = [*_walk([files, evidence_to_dict(evidence), shares, settings, prices, gates])]
-    own += [
-        *_walk(list(expected_costs(evidence).values())),
-        *_walk(evidence.summaries[0].confusion),
-    ]
+    costs = expected_costs(evidence)
+    first, three = (costs[f"{horizon}: Cost in all"] for horizon in ("First year", "Three years"))
+    own += [*_walk(list(costs.values())), *((b - a) / 2 for a, b in zip(first, three, strict=True))]
     own += [paid for runs in results(made).values() for paid in (*runs.paid(), sum(runs.paid()))]
     for runs in results(made).values():
         spent, right_share = runs.all("total_seconds"), runs.mean("accuracy")
