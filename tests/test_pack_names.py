@@ -61,7 +61,8 @@ PIECES = (
     "a | b\n# c\n- d ~~e~~ ![f](http://g.example/h.png)",
 )
 EVERY = " ".join(piece for piece in PIECES if len(piece) < 300)
-FORMATS = ("pptx", "xlsx", "pdf", "html", "ipynb")
+# Six pages of so many odd words take seconds to set.
+FORMATS = ("pptx", "xlsx", pytest.param("pdf", marks=pytest.mark.slow), "html", "ipynb")
 
 
 def runs_of(study: Study, labels: list[str]) -> list[FinishedRun]:
@@ -88,6 +89,7 @@ def hostile_evidence() -> Evidence:
     return replace(found, card=replace(found.card, file=EVERY))
 
 
+@cache
 def harmless_evidence() -> Evidence:
     labels = [f"class {place}" for place in range(len(PIECES))] * 2
     arms = (Arm("kasa", 8), Arm("lora", 8), Arm("lora", 8, target_modules=("query",)))
@@ -135,6 +137,7 @@ def test_every_word_arrives_as_it_was_written(kind: str, pack: Any) -> None:
     assert [piece for piece in (*PIECES, EVERY) if plain(piece) not in words] == []
 
 
+@pytest.mark.slow
 def test_a_document_shows_every_word_that_it_prints(pack: Any) -> None:
     """What no font has is written out; a very long word is cut with an ellipsis."""
     words = squeezed(opened("pdf", pack("pdf")).text)
@@ -246,6 +249,7 @@ def test_a_notebook_shows_no_markup_and_runs_no_code_of_theirs(pack: Any) -> Non
     assert code <= set(sources(read_notebook(files_of(harmless_evidence(), "ipynb", "x")), "code"))
 
 
+@pytest.mark.slow
 def test_a_document_has_no_link_script_or_markup_of_theirs(pack: Any) -> None:
     reader = pdf_reader(pack("pdf"))
     content = "".join(str(reader.get_object(number)) for number in range(1, len(reader.xref[0]) + 1)

@@ -154,6 +154,12 @@ def packs(made: Made) -> Any:
 
 
 @pytest.fixture(scope="module")
+def altered_packs(altered: Evidence) -> Any:
+    """Return what renders the altered study's pack in English, once."""
+    return cache(lambda kind: rendered(kind, altered, "en"))
+
+
+@pytest.fixture(scope="module")
 def trees(made: Made) -> Any:
     return cache(lambda lang: report_sections(made.evidence, translator(lang)))
 
@@ -734,11 +740,13 @@ def test_no_cell_of_the_sheet_holds_a_number_of_its_own(
 # -- the comparisons can fail --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["html", "ipynb", "pptx", "pdf"])
+@pytest.mark.parametrize(
+    "kind", ["html", "ipynb", "pptx", pytest.param("pdf", marks=pytest.mark.slow)]
+)
 def test_one_altered_run_is_noticed_in_every_table(
-    kind: str, made: Made, altered: Evidence
+    kind: str, made: Made, altered_packs: Any
 ) -> None:
-    found = opened(kind, rendered(kind, altered, "en"))
+    found = opened(kind, altered_packs(kind))
     wrong = wrong_rows(kind, found, made, "en")
     assert {row.group for row in wrong} >= GROUPS[kind] - {"classes", "macro_f1"}
     of_arms = [row.label for row in wrong if row.group in {"arms", "gates", "costs"}]
@@ -746,17 +754,17 @@ def test_one_altered_run_is_noticed_in_every_table(
 
 
 def test_one_altered_run_is_noticed_in_the_sheet_and_in_charts(
-    made: Made, altered: Evidence
+    made: Made, altered_packs: Any
 ) -> None:
     text = translator("en")
-    content = rendered("xlsx", altered, "en")
+    content = altered_packs("xlsx")
     wrong = not_in_sheets(wanted_numbers(made, text), sheets(content))
     assert [label for label, _ in wrong] == ["KaSA (r=8)", made.runs[0].id]
     assert wrong_charts("xlsx", content, made) == ["means", "gaps"]
     assert len(unknown_cells(sheets(content), stored_numbers(made, ()))) > 10
-    drawn = wrong_charts("html", rendered("html", altered, "en"), made)
+    drawn = wrong_charts("html", altered_packs("html"), made)
     assert drawn == ["dots", "bars", "gaps", "costs", "marks", "kasa-r8"]
-    slides = wrong_charts("pptx", rendered("pptx", altered, "en"), made)
+    slides = wrong_charts("pptx", altered_packs("pptx"), made)
     assert slides == ["means", "gaps", "costs", "marks"]
 
 
