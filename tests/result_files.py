@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from kasa.dataspec import DataSpec
 from kasa.errors import TrainingError
-from kasa.runs.records import FinishedRun
+from kasa.runs.records import FinishedRun, RunRecord
 from kasa.runs.store import Store
 from kasa.study import Gates, Protocol, Study
 from tests.study_runs import LABELS, finished_run
@@ -43,31 +45,39 @@ def draft(store: Store, folder: Path, profile: str = "quick") -> str:
     )
 
 
+def usual(run: RunRecord, test: pd.DataFrame) -> FinishedRun:
+    """Return a run that is wrong on every few rows, TF-IDF on most of them."""
+    labels = list(test["label"])
+    wrong_every = {"kasa": 9, "lora": 8, "frozen_head": 6, "tfidf": 3}
+    predicted = [
+        LABELS[(LABELS.index(label) + 1) % 3] if i % wrong_every[str(run.method)] == 0 else label
+        for i, label in enumerate(labels)
+    ]
+    return finished_run(str(run.arm), int(run.seed or 0), labels, predicted, rows=list(test["row"]))
+
+
 def finish(
-    store: Store, study_id: str, *, failed: Sequence[str] = (), left: Sequence[str] = ()
+    store: Store,
+    study_id: str,
+    *,
+    failed: Sequence[str] = (),
+    left: Sequence[str] = (),
+    make: Callable[[RunRecord, pd.DataFrame], FinishedRun] = usual,
 ) -> None:
-    """Start the study and end its runs, each wrong on some rows; `left` arms stay queued."""
+    """Start the study and end its runs as `make` makes them of the test rows.
+
+    `left` arms stay queued.
+    """
     runs = store.start_study(study_id)
     rows = store.rows(study_id)
     test = rows[rows["part"] == "test"]
-    labels = list(test["label"])
-    wrong_every = {"kasa": 9, "lora": 8, "frozen_head": 6, "tfidf": 3}
     for run in runs:
         if run.arm in left:
             continue
         if run.arm in failed:
             store.mark(run.id, "failed", error=TrainingError("file_not_found", path="model.bin"))
             continue
-        predicted = [
-            LABELS[(LABELS.index(label) + 1) % 3]
-            if i % wrong_every[str(run.method)] == 0
-            else label
-            for i, label in enumerate(labels)
-        ]
-        done = finished_run(
-            str(run.arm), int(run.seed or 0), labels, predicted, rows=list(test["row"])
-        )
-        write_result(run.folder, done)
+        write_result(run.folder, make(run, test))
         store.mark(run.id, "finished")
 
 

@@ -23,6 +23,7 @@ from kasa.runs.bundle import bundle_bytes, read_bundle
 from kasa.runs.store import Store
 from kasa.text import translator
 from kasa.verdict.evidence import Evidence, gather
+from tests.opened_packs import sources
 from tests.result_files import draft, finish
 from tests.study_runs import example_evidence, example_runs, example_study, finished_run
 
@@ -37,10 +38,6 @@ def notebook(evidence: Evidence, **options: Any) -> Any:
     found = nbformat.reads(render_notebook(evidence, PackOptions(**options)).decode(), as_version=4)
     nbformat.validate(found)
     return found
-
-
-def sources(found: Any, kind: str) -> list[str]:
-    return [cell.source for cell in found.cells if cell.cell_type == kind]
 
 
 def unescaped(words: str) -> str:

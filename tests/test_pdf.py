@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import subprocess
 import sys
 import time
@@ -19,7 +18,6 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
-from pypdf import PdfReader
 from pypdf.generic import ContentStream, DictionaryObject, IndirectObject
 
 from kasa.arms import Arm
@@ -33,6 +31,8 @@ from kasa.report.series import ChartData, Series
 from kasa.report.tree import Bullets, Paragraph, Table
 from kasa.text import LANGUAGES, catalogue, translator
 from kasa.verdict.evidence import Evidence
+from tests.opened_packs import pdf_reader as reader
+from tests.opened_packs import squeezed
 from tests.study_runs import (
     example_evidence,
     example_rows,
@@ -48,7 +48,6 @@ HOSTILE = (
     "\u202eturned\u202c\u0007 😀 🚀 =1+1 "
 )
 SHOWN = HOSTILE.translate(dict.fromkeys([0x202E, 0x202C, 0x7])).replace("🚀", "[U+1F680]")
-MARKS = re.compile("[\\s\u200b\u00ad]")
 
 
 @pytest.fixture(autouse=True)
@@ -112,15 +111,6 @@ def evidence_of(study: str) -> Evidence:
 @cache
 def document(study: str = "example", lang: str = "en", audience: Any = "technical") -> bytes:
     return render_pdf(evidence_of(study), PackOptions(lang, audience, company="Blue Sky"))
-
-
-def reader(content: bytes) -> PdfReader:
-    return PdfReader(io.BytesIO(content))
-
-
-def squeezed(words: str) -> str:
-    """Return words without what a line break may add or take."""
-    return MARKS.sub("", words)
 
 
 @cache

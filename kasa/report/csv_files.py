@@ -6,11 +6,13 @@ from typing import Any
 
 import pandas as pd
 
+from kasa.report.fit import UNFIT
 from kasa.verdict.costs import run_cost
 from kasa.verdict.evidence import Evidence
 from kasa.verdict.facts import RUN_COSTS, verdict_facts
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# Excel in Japanese reads the full-width ones as the others.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def csv_files(evidence: Evidence) -> dict[str, bytes]:
@@ -30,8 +32,14 @@ def _content(table: pd.DataFrame) -> bytes:
 
 
 def neutral(cell: Any) -> Any:
-    """Return a cell that a spreadsheet takes as text, never as a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
+    """Return a cell that a spreadsheet takes as text, never as a formula.
+
+    What could hide the formula's first letter, or turn the cells after it around, is left out.
+    """
+    if not isinstance(cell, str):
+        return cell
+    words = UNFIT.sub("", cell)
+    return f"'{words}" if words.startswith(FORMULA_STARTS) else words
 
 
 def _runs(evidence: Evidence) -> pd.DataFrame:

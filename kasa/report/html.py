@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from kasa.report.fit import fit
 from kasa.report.headline import headline
 from kasa.report.logo import logo_uri
 from kasa.report.options import PackOptions
@@ -72,10 +73,23 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_fit,
     )
     environment.tests["charts"] = lambda block: isinstance(block, Charts)
     environment.tests["kind"] = lambda block, name: type(block).__name__ == name
     return environment
+
+
+def _fit(value: Any) -> Any:
+    """Return what people wrote without what would turn it around; our own markup as it is."""
+    return fit(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _fitted(value: Any) -> Any:
+    """Return a JSON value with every word in it as it fits."""
+    if isinstance(value, dict):
+        return {name: _fitted(each) for name, each in value.items()}
+    return [_fitted(each) for each in value] if isinstance(value, list) else _fit(value)
 
 
 def _source(name: str) -> str:
@@ -102,4 +116,5 @@ def _figures(sections: tuple[Section, ...]) -> dict[str, Any]:
 
 
 def _safe_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    words = json.dumps(_fitted(value), ensure_ascii=False, separators=(",", ":"))
+    return words.replace("<", "\\u003c")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kasa.report import notebook_code as code
+from kasa.report.fit import fit
 from kasa.report.options import PackOptions
 from kasa.report.sections import report_sections
 from kasa.report.tree import Block, Bullets, Charts, Paragraph, Section, Table
@@ -60,7 +61,9 @@ def escaped(words: str) -> str:
 
 
 def _inline(words: str) -> str:
-    line = " ".join(words.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = (
+        " ".join(fit(words).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    )
     line = MARKUP.sub(r"\\\1", line)
     return LINKS.sub(lambda match: f"&#{ord(match[0])};", line)
 

@@ -20,11 +20,9 @@ from pptx.oxml import parse_xml
 from pptx.oxml.ns import nsdecls
 from pptx.util import Pt
 
+from kasa.report.fit import fit
+
 SMALLEST = 10
-# What XML 1.0 cannot hold, and direction marks that would turn the words after them around.
-UNFIT = re.compile(
-    "[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)
 # A line may end after each: a word, or a full-width letter, with the marks that stay beside it.
 PIECES = re.compile(
     r"[（「『【￥＄]*(?:[^\s\u2e80-\uffff\U00010000-\U0010ffff]+|\S)[）」』】、。，．：；！？]*[^\S\n]*|\s"
@@ -166,8 +164,7 @@ def clean(words: str) -> str:
     A hyphen before a number becomes a minus sign: a line may end after a hyphen, and the number
     would then read as positive.
     """
-    plain = UNFIT.sub("", words.replace("\r\n", "\n").replace("\r", "\n")).replace("\t", " ")
-    return MINUS.sub("−", plain)
+    return MINUS.sub("−", fit(words).replace("\t", " "))
 
 
 def width(words: str, size: float, bold: bool = False) -> float:

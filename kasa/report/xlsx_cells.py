@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
 from kasa.report.csv_files import FORMULA_STARTS
+from kasa.report.fit import fit
 from kasa.text import Translator
 
 Kind = Literal[
@@ -82,7 +82,6 @@ LOOKS: dict[str, dict[str, Any]] = {
     "not_met": RULED | {"bold": True, "font_color": "#9B2C2C", "bg_color": "#FCE8E6"},
     "not_settled": RULED | {"bold": True, "font_color": "#7A5B00", "bg_color": "#FDF3D6"},
 }
-REFUSED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 LONGEST_TEXT = 32_767
 WIDEST = 60
 
@@ -151,11 +150,11 @@ def money_kind(currency: str, *amounts: float | None) -> Kind:
 
 
 def clean(words: str) -> str:
-    """Return text that a cell can hold: without what XML refuses, and not longer than Excel takes.
+    """Return text that a cell can hold: without what does not fit, and not longer than Excel takes.
 
     Excel counts UTF-16 units.
     """
-    kept = REFUSED.sub("", words.replace("\r\n", "\n").replace("\r", "\n"))
+    kept = fit(words)
     units = kept.encode("utf-16-le")
     if len(units) <= 2 * LONGEST_TEXT:
         return kept
