@@ -14,7 +14,6 @@ import pytest
 
 from kasa.errors import TrainingError
 from kasa.report.csv_files import csv_files, neutral
-from kasa.report.html import write_html
 from kasa.report.options import PackOptions
 from kasa.report.pack import render, write_pack
 from kasa.report.sections import report_sections
@@ -116,7 +115,7 @@ def test_every_run_is_named() -> None:
 
 @pytest.mark.parametrize("lang", ["en", "ja"])
 def test_one_file_without_a_request(tmp_path: Path, lang: str) -> None:
-    path = write_html(example_evidence(), PackOptions(lang), tmp_path / "report.html")
+    (path,) = write_pack(example_evidence(), PackOptions(lang), ["html"], tmp_path)
     page = path.read_text("utf-8")
     assert path.stat().st_size < 8e6
     assert f'<html lang="{lang}">' in page
@@ -200,7 +199,7 @@ def test_csv_without_a_finished_run() -> None:
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("lang", ["en", "ja"])
 def test_the_report_in_chromium(tmp_path: Path, chromium: Browser, width: int, lang: str) -> None:
-    path = write_html(example_evidence(), PackOptions(lang), tmp_path / "report.html")
+    (path,) = write_pack(example_evidence(), PackOptions(lang), ["html"], tmp_path)
     requests: list[str] = []
     complaints: list[str] = []
     page = chromium.new_page(viewport={"width": width, "height": 844})

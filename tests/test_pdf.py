@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -23,7 +22,7 @@ from pypdf.generic import ContentStream, DictionaryObject, IndirectObject
 from kasa.arms import Arm
 from kasa.errors import StudyError
 from kasa.report.options import AUDIENCES, PackOptions
-from kasa.report.pdf import ALWAYS, MOST_PAGES, drafts, page_pictures, render_pdf, write_pdf
+from kasa.report.pdf import ALWAYS, MOST_PAGES, drafts, page_pictures, render_pdf
 from kasa.report.print_charts import MOST_ROWS, chart_svg, draw, left_out
 from kasa.report.print_text import advances, breakable, column_widths, printable, width, wrapped
 from kasa.report.sections import report_sections
@@ -264,18 +263,6 @@ def test_equal_evidence_gives_equal_bytes() -> None:
         options = PackOptions("en", company="Blue Sky")
         made = list(pool.map(lambda _: render_pdf(example_evidence(), options), range(2)))
     assert made[0] == made[1] == document()
-
-
-def test_it_is_ready_while_one_waits() -> None:
-    document()  # with the libraries loaded
-    started = time.process_time()
-    render_pdf(evidence_of("example"), PackOptions("ja"))
-    assert time.process_time() - started < 5
-
-
-def test_write_pdf(tmp_path: Path) -> None:
-    path = write_pdf(unfinished(), PackOptions("ja"), tmp_path / "report.pdf")
-    assert path.read_bytes().startswith(b"%PDF-")
 
 
 def test_pictures_of_the_pages() -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -26,7 +25,7 @@ from kasa.report import pptx_look
 from kasa.report.logo import logo_size
 from kasa.report.options import PackOptions
 from kasa.report.plots import Chart
-from kasa.report.pptx import SLIDES, render_pptx, slides, write_pptx
+from kasa.report.pptx import SLIDES, render_pptx, slides
 from kasa.report.pptx_chart_fit import fitting
 from kasa.report.pptx_charts import NativeChart
 from kasa.report.pptx_numbers import axis_ends, log_ends
@@ -569,20 +568,11 @@ def test_what_is_no_template_is_refused(content: bytes, code: str) -> None:
     assert all(caught.value.parts(translator("ja")))
 
 
-def test_the_words_are_the_same_each_time(tmp_path: Path) -> None:
-    path = write_pptx(evidence_of("example"), PackOptions("ja"), tmp_path / "out" / "slides.pptx")
-    deck = read(path.read_bytes())
-    again = read(render_pptx(evidence_of("example"), PackOptions("ja")))
+def test_the_words_are_the_same_each_time() -> None:
+    deck, again = (read(render_pptx(evidence_of("example"), PackOptions("ja"))) for _ in range(2))
     assert words_of(deck) == words_of(again)
     assert deck.core_properties.title == evidence_of("example").study.title
     assert deck.core_properties.created.year == 2026
-
-
-def test_it_takes_no_more_than_seconds() -> None:
-    evidence = evidence_of("example")
-    began = time.process_time()
-    render_pptx(evidence, PackOptions("ja"))
-    assert time.process_time() - began < 6  # 1.6 on a quiet core
 
 
 # -- in an office program -----------------------------------------------------------------------

@@ -20,17 +20,10 @@ from kasa.report.options import PackOptions
 from kasa.report.palette import FONT
 from kasa.report.sections import report_sections
 from kasa.report.tree import Charts, Section
-from kasa.runs.files import write_bytes
 from kasa.text import translator
 from kasa.verdict.evidence import Evidence
 
 TEMPLATES = Path(__file__).parent / "templates"
-
-
-def write_html(evidence: Evidence, options: PackOptions, path: Path) -> Path:
-    """Write the report to `path` in one step and return the path."""
-    write_bytes(path, render_html(evidence, options).encode())
-    return path
 
 
 def render_html(evidence: Evidence, options: PackOptions) -> str:

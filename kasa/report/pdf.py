@@ -34,7 +34,6 @@ from kasa.report.print_text import (
 from kasa.report.sections import report_sections
 from kasa.report.series import ChartData
 from kasa.report.tree import Block, Bullets, Charts, Paragraph, Section, Table
-from kasa.runs.files import write_bytes
 from kasa.text import Translator, translator
 from kasa.verdict.evidence import Evidence
 
@@ -58,12 +57,6 @@ NARROW = 3  # tables of so few columns may have twice the rows
 MOST_WORDS, MOST_CELL = 700, 200
 TITLE_SIZES = ((20.0, 2), (14.0, 4))  # the usual one, and that of a title of many lines
 LOGO_BOX, LOGO_PIXELS = (150.0, 46.0), (900, 280)
-
-
-def write_pdf(evidence: Evidence, options: PackOptions, path: Path) -> Path:
-    """Write the document to `path` in one step and return the path."""
-    write_bytes(path, render_pdf(evidence, options))
-    return path
 
 
 def render_pdf(evidence: Evidence, options: PackOptions) -> bytes:

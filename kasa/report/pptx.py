@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from kasa.report.options import PackOptions
 from kasa.report.plots import Chart
@@ -14,7 +13,6 @@ from kasa.report.pptx_pages import Painter, Slide
 from kasa.report.pptx_text import clean
 from kasa.report.sections import report_sections
 from kasa.report.tree import Block, Bullets, Charts, Paragraph, Section, Table
-from kasa.runs.files import write_bytes
 from kasa.text import Translator, translator
 from kasa.verdict.evidence import Evidence
 
@@ -31,12 +29,6 @@ SLIDES: tuple[tuple[str, ...], ...] = (
     ("stages",),
     ("handling", "limits"),
 )
-
-
-def write_pptx(evidence: Evidence, options: PackOptions, path: Path) -> Path:
-    """Write the slides to `path` in one step and return the path."""
-    write_bytes(path, render_pptx(evidence, options))
-    return path
 
 
 def slides(evidence: Evidence, options: PackOptions) -> tuple[Slide, ...]:

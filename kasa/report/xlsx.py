@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -36,7 +35,6 @@ from kasa.report.xlsx_tables import (
     predictions_grid,
     runs_grid,
 )
-from kasa.runs.files import write_bytes
 from kasa.text import Translator, translator
 from kasa.verdict.evidence import Evidence
 
@@ -60,12 +58,6 @@ TABS = (
     # A number never travels without the conditions that it was measured under.
     Tab("conditions", conditions_grid),
 )
-
-
-def write_xlsx(evidence: Evidence, options: PackOptions, path: Path) -> Path:
-    """Write the workbook to `path` in one step and return the path."""
-    write_bytes(path, render_xlsx(evidence, options))
-    return path
 
 
 def render_xlsx(evidence: Evidence, options: PackOptions) -> bytes:
