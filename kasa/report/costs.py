@@ -92,15 +92,21 @@ def _money(evidence: Evidence, text: Translator) -> Callable[[float], str]:
 
 def costs_notes(evidence: Evidence, text: Translator) -> list[str]:
     """Return what the costs count, and what was not entered."""
-    prices, notes = evidence.study.prices, [text("meeting.costs_note")]
+    notes = [text("meeting.costs_note")]
     if right_metric(evidence.study) is None:
         notes.append(text("meeting.right_unknown"))
     elif not case_of(evidence, evidence.summaries[0].arm).priced:
         notes.append(text("meeting.no_benefit"))
-    known = {"source": prices.source, "dated": prices.dated or text("meeting.unknown")}
-    sourced = text("meeting.machine_source", **known)
-    notes.append(sourced if prices.source else text("meeting.machine_source_none"))
-    return notes
+    return [*notes, machine_source(evidence, text)]
+
+
+def machine_source(evidence: Evidence, text: Translator) -> str:
+    """Say where the price of the machine is from, or that nobody has said so."""
+    prices = evidence.study.prices
+    if not prices.source:
+        return text("meeting.machine_source_none")
+    dated = prices.dated or text("meeting.unknown")
+    return text("meeting.machine_source", source=prices.source, dated=dated)
 
 
 def costs_table(evidence: Evidence, text: Translator) -> Table:
