@@ -389,8 +389,9 @@ def test_kasa_is_spoken_of_only_where_it_ran() -> None:
 # -- the glossary -------------------------------------------------------------------------------
 
 
+# A whole report takes seconds: one state for every word that not all reports have.
 @pytest.mark.parametrize("lang", LANGUAGES)
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("state", ["in work", "no KaSA", "one arm", "scores", "equivalent"])
 def test_the_glossary_is_short_and_about_this_report(state: str, lang: str) -> None:
     evidence, text = state_of(state), translator(lang)
     found = terms(evidence, text)
