@@ -58,6 +58,11 @@ CASES = {
         NO_GO,
         "loses_money",
     ),
+    "never pays": (
+        lambda: example_evidence(study=study(0.6, Operation(1e6, 1.0, loss_per_wrong=1e4))),
+        NO_GO,
+        "loses_money",
+    ),
     "money open": (
         lambda: example_evidence(study=study(0.6, Operation(break_even(), 60.0))),
         NOT_ENOUGH,

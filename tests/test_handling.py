@@ -187,3 +187,14 @@ def test_every_event_has_a_sentence_and_a_strange_log_breaks_nothing(lang: str) 
 def test_it_stands_behind_the_data() -> None:
     keys = [section.key for section in report_sections(evidence(log()), EN)]
     assert keys[keys.index("data") + 1] == "handling"
+
+
+@pytest.mark.parametrize("with_data", [False, True])
+def test_a_study_from_elsewhere_does_not_say_that_it_was_made_here(with_data: bool) -> None:
+    came = entry(1, "study_imported", study="example", runs=12, with_data=with_data)
+    found = evidence([came])
+    said = facts(handling_section(found, EN))
+    assert EN("handling.place_imported") in said
+    assert EN("handling.place") not in said
+    shown = happened(came, EN, {}, {})
+    assert ("with its data" in shown, "without its data" in shown) == (with_data, not with_data)

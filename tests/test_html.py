@@ -93,7 +93,7 @@ def test_the_words_of_the_report(name: str, lang: str) -> None:
 def test_the_verdict_comes_first_and_every_section_has_something() -> None:
     sections = report_sections(example_evidence(), translator("en"))
     assert sections[0].key == "verdict"
-    assert len({section.key for section in sections}) == len(sections) == 21
+    assert len({section.key for section in sections}) == len(sections) == 24
     assert all(section.blocks for section in sections)
 
 

@@ -151,6 +151,18 @@ def test_the_words_and_numbers_of_the_printed_sections_arrive(lang: str, audienc
                 assert [cell for cell in cells if squeezed(cell) not in found] == []
 
 
+@pytest.mark.parametrize("audience", AUDIENCES)
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_what_a_decision_needs_is_printed(lang: str, audience: Any) -> None:
+    printed = {str(mark.title) for mark in reader(document("example", lang, audience)).outline}
+    sections = report_sections(
+        evidence_of("example"), translator(lang), PackOptions(lang, audience)
+    )
+    titles = {section.key: section.title for section in sections}
+    needed = ("verdict", "decision", "gates", "costs", "stages", "data", "handling", "limits")
+    assert [key for key in needed if titles[key] not in printed] == []
+
+
 def test_the_verdict_comes_first_and_names_the_study() -> None:
     page = squeezed(reader(document()).pages[0].extract_text())
     verdict = report_sections(evidence_of("example"), EN)[0].blocks[0]

@@ -34,6 +34,7 @@ from kasa.verdict.business import (
     right_metric,
     total,
 )
+from kasa.verdict.compare import ArmSummary
 from kasa.verdict.decision import decide
 from kasa.verdict.evidence import Evidence
 
@@ -91,15 +92,21 @@ def _money(evidence: Evidence, text: Translator) -> Callable[[float], str]:
 
 def costs_notes(evidence: Evidence, text: Translator) -> list[str]:
     """Return what the costs count, and what was not entered."""
-    prices, notes = evidence.study.prices, [text("meeting.costs_note")]
+    notes = [text("meeting.costs_note")]
     if right_metric(evidence.study) is None:
         notes.append(text("meeting.right_unknown"))
     elif not case_of(evidence, evidence.summaries[0].arm).priced:
         notes.append(text("meeting.no_benefit"))
-    known = {"source": prices.source, "dated": prices.dated or text("meeting.unknown")}
-    sourced = text("meeting.machine_source", **known)
-    notes.append(sourced if prices.source else text("meeting.machine_source_none"))
-    return notes
+    return [*notes, machine_source(evidence, text)]
+
+
+def machine_source(evidence: Evidence, text: Translator) -> str:
+    """Say where the price of the machine is from, or that nobody has said so."""
+    prices = evidence.study.prices
+    if not prices.source:
+        return text("meeting.machine_source_none")
+    dated = prices.dated or text("meeting.unknown")
+    return text("meeting.machine_source", source=prices.source, dated=dated)
 
 
 def costs_table(evidence: Evidence, text: Translator) -> Table:
@@ -135,9 +142,9 @@ def _gains(case: Case, evidence: Evidence, text: Translator) -> tuple[str, ...]:
     )
 
 
-def inputs_table(evidence: Evidence, text: Translator) -> Table:
-    """Return every number that the costs rest on, and whether it was entered or assumed."""
-    study, entered = evidence.study, given(evidence.study)
+def inputs(evidence: Evidence) -> dict[str, float | None]:
+    """Return every number that the costs rest on by name; None where it was not entered."""
+    study = evidence.study
     owned = study.prices.purchase is not None
     values: dict[str, float | None] = {}
     for record in (study.prices, study.operation):
@@ -146,19 +153,32 @@ def inputs_table(evidence: Evidence, text: Translator) -> Table:
             if each.name not in {"currency", "source", "dated"} and not unused:
                 values[each.name] = getattr(record, each.name)
     values["staff_per_hour"] = study.operation.staff(study.prices.currency)
+    return values
+
+
+def num_assumed(evidence: Evidence) -> tuple[int, int]:
+    """Return how many of the costs' numbers the studio assumed, and how many there are."""
+    entered = given(evidence.study)
+    sources = [source_of(name, value, entered) for name, value in inputs(evidence).items()]
+    return sources.count("assumed"), len(sources) - sources.count("open")
+
+
+def inputs_table(evidence: Evidence, text: Translator) -> Table:
+    """Return every number that the costs rest on, and whether it was entered or assumed."""
+    entered = given(evidence.study)
     rows = tuple(
         (
             text(f"meeting.input.{name}"),
             input_words(name, value, evidence, text),
-            text(f"meeting.source.{_source(name, value, entered)}"),
+            text(f"meeting.source.{source_of(name, value, entered)}"),
         )
-        for name, value in values.items()
+        for name, value in inputs(evidence).items()
     )
     names = ("item", "value", "source")
     return Table(tuple(text(f"meeting.column.{name}") for name in names), rows, numeric=(1,))
 
 
-def _source(name: str, value: float | None, entered: frozenset[str]) -> str:
+def source_of(name: str, value: float | None, entered: frozenset[str]) -> str:
     """Say whether a number was entered or assumed, or is open."""
     if value is None:
         return "open"
@@ -182,14 +202,18 @@ def input_words(name: str, value: float | None, evidence: Evidence, text: Transl
     return text(f"meeting.unit.{unit}", value=number) if unit else number
 
 
+def scale_arm(evidence: Evidence) -> ArmSummary:
+    """Return the arm that estimates for more rows and a larger base start from."""
+    tuned = [s for s in evidence.summaries if s.num_trainable_params and s.train_seconds]
+    return max(tuned or evidence.summaries, key=lambda s: s.num_total_params)
+
+
 def scale_table(evidence: Evidence, text: Translator) -> Table:
     """Return the measured tuning beside estimates for ten times the rows and a 7B base.
 
     Time grows with rows · parameters, the 7B base's memory is at least two bytes a parameter.
     """
-    names = arm_labels(evidence.study, text)
-    tuned = [s for s in evidence.summaries if s.num_trainable_params and s.train_seconds]
-    arm = max(tuned or evidence.summaries, key=lambda s: s.num_total_params)
+    names, arm = arm_labels(evidence.study, text), scale_arm(evidence)
     larger = SEVEN_BILLION / max(1, arm.num_total_params)
     rows = text.number(evidence.card.sizes["train"])
     now = text("meeting.scale.now", arm=names[arm.arm], rows=rows)

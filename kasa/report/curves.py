@@ -214,17 +214,24 @@ def curve_sentences(evidence: Evidence, text: Translator, found: CurveSet) -> It
     for curve in found.curves:
         if found.kind == NOISE and curve.points[0].level == 0.0:
             yield _harm_words(curve, found.metric, labels[curve.arm], text)
-        ahead = curve.forecast
-        if ahead is not None:
-            low, high = (text.points(end) for end in ahead.gain_interval)
-            yield text(
-                f"report.curves.forecast.{ahead.verdict}",
-                arm=labels[curve.arm],
-                gain=text.points(ahead.gain),
-                between=text("report.interval", low=low, high=high),
-                value=metric_words(found.metric, ahead.value, text),
-                rows=text.number(curve.points[-1].num_train_rows),
-            )
+        yield from forecast_sentence(evidence, text, curve, found.metric)
+
+
+def forecast_sentence(
+    evidence: Evidence, text: Translator, curve: Curve, metric: str
+) -> Iterator[str]:
+    """Say what twice the training rows should bring an arm, where its curve can tell."""
+    ahead = curve.forecast
+    if ahead is not None:
+        low, high = (text.points(end) for end in ahead.gain_interval)
+        yield text(
+            f"report.curves.forecast.{ahead.verdict}",
+            arm=arm_labels(evidence.study, text)[curve.arm],
+            gain=text.points(ahead.gain),
+            between=text("report.interval", low=low, high=high),
+            value=metric_words(metric, ahead.value, text),
+            rows=text.number(curve.points[-1].num_train_rows),
+        )
 
 
 def _harm_words(curve: Curve, metric: str, label: str, text: Translator) -> str:

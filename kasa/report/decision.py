@@ -16,6 +16,7 @@ from kasa.verdict.business import (
     right_metric,
     total,
 )
+from kasa.verdict.compare import Verdict
 from kasa.verdict.decision import GO, NO_GO, NOT_ENOUGH, Decision, decide
 from kasa.verdict.evidence import Evidence
 
@@ -67,13 +68,18 @@ def _figures(arm: str | None, evidence: Evidence, text: Translator) -> dict[str,
     return {"arm": label, "metric": metric, "value": value, "low": low, "high": high}
 
 
-def tuning_sentence(evidence: Evidence, text: Translator) -> str:
-    """Say whether the best tuned arm is better than the best untuned one."""
+def tuning_verdict(evidence: Evidence) -> Verdict | None:
+    """Return the verdict on the best tuned arm against the best untuned one; None without both."""
     best: dict[bool, str] = {}
     ranked = sorted(evidence.summaries, key=lambda s: -s.metrics[evidence.metric].mean)
     for summary in ranked:
         best.setdefault(METHODS[summary.method].kind == "baseline", summary.arm)
-    verdict = evidence.verdict_between(best[False], best[True]) if len(best) == 2 else None
+    return evidence.verdict_between(best[False], best[True]) if len(best) == 2 else None
+
+
+def tuning_sentence(evidence: Evidence, text: Translator) -> str:
+    """Say whether the best tuned arm is better than the best untuned one."""
+    verdict = tuning_verdict(evidence)
     if verdict is None:
         return text("meeting.tuning.none")
     labels = arm_labels(evidence.study, text)
@@ -114,7 +120,9 @@ def experiment_sentence(found: Decision, evidence: Evidence, text: Translator) -
         kind = "answers_never"
     rows = evidence.card.sizes["train" if kind == "train_rows" else "test"]
     words = {"amount": text.number(math.ceil(amount or 0)), "rows": text.number(rows)}
-    return text(f"meeting.experiment.{kind}", **words)
+    main, labels = evidence.main_verdict, arm_labels(evidence.study, text)
+    pair = {"a": labels[main.a], "b": labels[main.b]} if main else {}
+    return text(f"meeting.experiment.{kind}", **words, **pair)
 
 
 def stages_section(evidence: Evidence, text: Translator) -> Section:
@@ -127,8 +135,7 @@ def stages_section(evidence: Evidence, text: Translator) -> Section:
         value = metric_words(evidence.metric, least, text)
         metric = text(f"metrics.{evidence.metric}")
         wanted = text("meeting.requirement.metric", metric=metric, value=value)
-    rows = max(FEW_PILOT_ROWS, evidence.card.sizes["test"])
-    words = {"requirement": wanted, "rows": text.number(rows)}
+    words = {"requirement": wanted, "rows": text.number(pilot_rows(evidence))}
     states = stage_states(decide(evidence))
     table = tuple(
         (
@@ -142,6 +149,11 @@ def stages_section(evidence: Evidence, text: Translator) -> Section:
     )
     title = text("meeting.section.stages")
     return Section("stages", title, (Table(header, table),) if evidence.summaries else ())
+
+
+def pilot_rows(evidence: Evidence) -> int:
+    """Return on how many new rows a pilot holds a method against the requirement."""
+    return max(FEW_PILOT_ROWS, evidence.card.sizes["test"])
 
 
 def stage_states(found: Decision) -> dict[str, str]:

@@ -24,14 +24,14 @@ CARRIED = {"bundle_written": "bundle", IMPORTED: "imported"}
 def handling_section(evidence: Evidence, text: Translator) -> Section:
     """Return where the data was, what was masked and deleted, the connections, and the log."""
     facts = (
-        text("handling.place_imported" if _imported(evidence) else "handling.place"),
+        place_sentence(evidence, text),
         *_masked(evidence, text),
         *_deleted(evidence, text),
-        *_connections(evidence, text),
+        *connection_sentences(evidence, text),
         *_log(evidence, text),
     )
     # What counting does not see matters only where something was counted.
-    scope = (text("handling.scope"),) if _measured(evidence) else ()
+    scope = (text("handling.scope"),) if measured_runs(evidence) else ()
     blocks: list[Block] = [Bullets(facts), *(Paragraph(each, small=True) for each in scope)]
     if evidence.handling:
         newest = evidence.handling[-MOST_ENTRIES:]
@@ -187,12 +187,14 @@ def _deleted(evidence: Evidence, text: Translator) -> Iterator[str]:
     yield text(key, count=text.number(count))
 
 
-def _imported(evidence: Evidence) -> bool:
-    """Say whether the study's runs were made in another workspace."""
-    return any(entry.event == IMPORTED for entry in evidence.handling)
+def place_sentence(evidence: Evidence, text: Translator) -> str:
+    """Say where data, training and results were; runs of a bundle were made elsewhere."""
+    imported = any(entry.event == IMPORTED for entry in evidence.handling)
+    return text("handling.place_imported" if imported else "handling.place")
 
 
-def _measured(evidence: Evidence) -> list[FinishedRun]:
+def measured_runs(evidence: Evidence) -> list[FinishedRun]:
+    """Return the runs whose attempts to reach another computer were counted."""
     return [
         run
         for run in evidence.all_finished
@@ -202,7 +204,7 @@ def _measured(evidence: Evidence) -> list[FinishedRun]:
 
 def _asked(evidence: Evidence, text: Translator) -> dict[str, str]:
     """Return how often the measured runs asked for another computer, and for which."""
-    runs = _measured(evidence)
+    runs = measured_runs(evidence)
     hosts = {str(host): 1 for run in runs for host in run.conditions.get("outside_hosts", [])}
     count = sum(run.conditions["outside_connections"] for run in runs)
     return {
@@ -214,8 +216,9 @@ def _asked(evidence: Evidence, text: Translator) -> dict[str, str]:
     }
 
 
-def _connections(evidence: Evidence, text: Translator) -> Iterator[str]:
-    runs = _measured(evidence)
+def connection_sentences(evidence: Evidence, text: Translator) -> Iterator[str]:
+    """Say how often the runs asked for another computer, as far as that was counted."""
+    runs = measured_runs(evidence)
     asked = _asked(evidence, text)
     if not evidence.all_finished:
         return
@@ -258,5 +261,5 @@ def _message(evidence: Evidence, text: Translator) -> str:
         return text("handling.message.broken")
     asked = _asked(evidence, text)
     without = "unmeasured" if evidence.all_finished else "no_runs"
-    kind = asked["kind"] if _measured(evidence) else without
+    kind = asked["kind"] if measured_runs(evidence) else without
     return text(f"handling.message.{kind}", **asked)

@@ -44,7 +44,7 @@ NOT_PRINTED = ("training", "confusion", "never_right", "examples", "runs")
 # What goes first where six pages are not enough; verdict and decision always stay.
 LEAST_FIRST = (
     *("runs", "examples", "never_right", "confusion", "training", "conditions", "collateral"),
-    *("curves", "classes", "robustness", "glossary", "phrases", "questions", "method", "ablation"),
+    *("glossary", "curves", "classes", "robustness", "questions", "method", "ablation", "phrases"),
     *("data", "dependence", "stages", "handling", "differences", "limits", "costs", "tradeoff"),
     *("arms", "gates"),
 )

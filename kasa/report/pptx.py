@@ -29,6 +29,8 @@ SLIDES: tuple[tuple[str, ...], ...] = (
     ("stages",),
     ("handling", "limits"),
 )
+# Sections that are said beside a slide: their notes come before its own.
+SPOKEN = {"verdict": "phrases", "decision": "questions"}
 
 
 def slides(evidence: Evidence, options: PackOptions) -> tuple[Slide, ...]:
@@ -39,7 +41,9 @@ def slides(evidence: Evidence, options: PackOptions) -> tuple[Slide, ...]:
     for keys in SLIDES:
         together = [found[key] for key in keys if key in found]
         if together:
-            made.append(_slide(together, text))
+            spoken = found.get(SPOKEN.get(keys[0], ""))
+            slide = _slide(together, text)
+            made.append(replace(slide, notes=(*(spoken.notes if spoken else ()), *slide.notes)))
     first = made.pop(0) if made and made[0].key == "verdict" else Slide("verdict", "", ())
     return (Slide("verdict", evidence.study.title, first.blocks, first.notes), *made)
 

@@ -13,6 +13,7 @@ from kasa.report.costs import costs_section, dependence_section
 from kasa.report.curves import curves_section
 from kasa.report.data_section import data_section
 from kasa.report.decision import decision_section, stages_section
+from kasa.report.glossary import glossary_section
 from kasa.report.handling import handling_section
 from kasa.report.headline import headline
 from kasa.report.labels import arm_labels, metric_words
@@ -28,6 +29,8 @@ from kasa.report.robustness import (
     never_right_section,
     robustness_section,
 )
+from kasa.report.talk import phrases_section
+from kasa.report.talk_questions import questions_section
 from kasa.report.tradeoff import cost_measures, tradeoff
 from kasa.report.tree import Block, Bullets, Charts, Paragraph, Section, Table
 from kasa.text import Translator
@@ -67,6 +70,8 @@ def _all_sections(evidence: Evidence, text: Translator) -> tuple[Section, ...]:
         costs_section,
         dependence_section,
         stages_section,
+        phrases_section,
+        questions_section,
         training_section,
         classes_section,
         confusion_section,
@@ -80,6 +85,7 @@ def _all_sections(evidence: Evidence, text: Translator) -> tuple[Section, ...]:
         method_section,
         conditions_section,
         limits_section,
+        glossary_section,
         runs_section,
     )
     sections = (_told(make(evidence, text), evidence, text) for make in makers)
