@@ -80,6 +80,12 @@ def test_the_rule(name: str) -> None:
     assert (found.word, found.because) == (word, because)
 
 
+def test_more_rows_are_not_proposed_where_the_best_method_is_only_too_slow() -> None:
+    gates = Gates(metric_min=0.85, train_minutes_max=1e-6)
+    found = decide(example_evidence(study=replace(study(), gates=gates)))
+    assert (found.because, found.experiment.kind) == ("gates_missed", "cheaper")
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
 @pytest.mark.parametrize("name", [name for name in CASES if name != "nothing"])
 def test_every_outcome_is_said_in_words(name: str, lang: str) -> None:

@@ -76,7 +76,8 @@ def decide(evidence: Evidence) -> Decision:
     if not evidence.gates and not priced:
         return Decision(NOT_ENOUGH, "no_standard", None, Experiment("standard"))
     if len(missing) == len(arms):
-        return Decision(NO_GO, "gates_missed", _best(evidence), _to_meet(evidence))
+        best = _best(evidence)
+        return Decision(NO_GO, "gates_missed", best, _to_meet(evidence, best))
     if not meeting:
         best = _best(evidence, without=missing)
         return Decision(NOT_ENOUGH, "gates_open", best, _to_settle(evidence, best))
@@ -147,9 +148,9 @@ def _to_settle(evidence: Evidence, arm: str) -> Experiment:
     return Experiment("alone")
 
 
-def _to_meet(evidence: Evidence) -> Experiment:
-    """Return what may let an arm meet a requirement that all miss."""
-    gates = {gate.gate for gate in evidence.gates if gate.status == NOT_MET}
+def _to_meet(evidence: Evidence, arm: str) -> Experiment:
+    """Return what may let an arm meet a requirement that it misses."""
+    gates = {gate.gate for gate in evidence.gates if gate.arm == arm and gate.status == NOT_MET}
     if "metric_min" not in gates:
         return Experiment("cheaper")
     rows = evidence.card.sizes["train"]

@@ -113,12 +113,29 @@ def taken(visitor: Visitor, name: str, folder: Path) -> Path:
     place = list(FORMATS).index(name)
     visitor.key("report_format").get_by_role("radio").nth(place).click()
     visitor.settle()
-    with visitor.page.expect_download(timeout=60_000) as waiting:
-        visitor.key(f"download_{name}").get_by_role("button").click()
+    return download(visitor, f"download_{name}", folder)
+
+
+def download(visitor: Visitor, key: str, folder: Path) -> Path:
+    with visitor.page.expect_download(timeout=120_000) as waiting:
+        visitor.key(key).get_by_role("button").click()
     file: Download = waiting.value
     path = folder / file.suggested_filename
     file.save_as(path)
     return path
+
+
+def check_everything(visitor: Visitor, server: Server, folder: Path) -> None:
+    """Take all formats at once; what was taken, one by one and together, stands in the log."""
+    with zipfile.ZipFile(download(visitor, "download_all", folder)) as archive:
+        assert [Path(name).suffix for name in archive.namelist()] == [
+            Path(f"x{kind.suffix}").suffix for kind in FORMATS.values()
+        ]
+        assert archive.testzip() is None
+    study_id, entries = visitor.study_id(), server.store.ledger.entries()
+    told = [each.facts for each in entries if each.event == "report_written"]
+    formats = [each["format"] for each in told if each["study"] == study_id]
+    assert formats == ["html", "csv", ", ".join(FORMATS)]
 
 
 def check_report(report: Path, chromium: Browser, words: Words, lang: str) -> None:
@@ -173,6 +190,7 @@ def test_the_english_sample_from_home_to_the_meeting(
     visitor.click("next_step").title(EN.titles["report"])
     check_report(taken(visitor, "html", tmp_path), chromium, EN, "en")
     check_tables(taken(visitor, "csv", tmp_path), num_runs=4)
+    check_everything(visitor, studio, tmp_path)
 
 
 def own_rows() -> bytes:
