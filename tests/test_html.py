@@ -4,9 +4,7 @@ import csv
 import io
 import os
 import re
-import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,16 +35,7 @@ GOLDEN = Path(__file__).parent / "golden"
 HOSTILE = "<script>alert('x')</script>\"&<b>"
 
 
-@pytest.fixture(autouse=True)
-def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let local times in a report be the same on every machine."""
-    if not hasattr(time, "tzset"):
-        pytest.skip("needs a platform whose time zone a test can set")
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "UTC")
-        time.tzset()
-        yield
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("utc")
 
 
 def partial_evidence() -> Evidence:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -49,16 +48,7 @@ HOSTILE = (
 SHOWN = HOSTILE.translate(dict.fromkeys([0x202E, 0x202C, 0x7])).replace("🚀", "[U+1F680]")
 
 
-@pytest.fixture(autouse=True)
-def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let the date below the title be the same on every machine."""
-    if not hasattr(time, "tzset"):
-        pytest.skip("needs a platform whose time zone a test can set")
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "UTC")
-        time.tzset()
-        yield
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("utc")
 
 
 # -- studies and what is read from their documents -----------------------------------------------

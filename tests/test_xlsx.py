@@ -53,16 +53,7 @@ OWNED = Prices(purchase=400_000, power_per_kwh=31, source="Offer 1234", dated="2
 ERROR = re.compile(r"#(N/A|NAME|REF|DIV|VALUE|NUM|NULL)")
 
 
-@pytest.fixture(autouse=True)
-def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let local times in a sheet be the same on every machine."""
-    if not hasattr(time, "tzset"):
-        pytest.skip("needs a platform whose time zone a test can set")
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "UTC")
-        time.tzset()
-        yield
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("utc")
 
 
 # -- evidence -----------------------------------------------------------------------------------
