@@ -100,7 +100,7 @@ def test_every_outcome_is_said_in_words(name: str, lang: str) -> None:
 def test_a_start_that_is_never_earned_back_is_said_so() -> None:
     evidence = CASES["loses money"][0]()
     said = reasons(decide(evidence), evidence, translator("en"))[2]
-    assert said.endswith("it never earns back its start.")
+    assert said.endswith("its PoC and roll-out are never paid back.")
 
 
 def test_without_a_result_there_is_no_section() -> None:

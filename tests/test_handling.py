@@ -108,7 +108,7 @@ def test_outside_connections_are_named_and_expected_with_the_hub() -> None:
     found = evidence(log(hub=True), outside_connections=3, outside_hosts=hosts)
     said = words(handling_section(found, EN))
     assert "4 of 4 finished runs: 12, to cdn.example and huggingface.co." in said
-    assert "switched on for 2 jobs of this study" in said
+    assert "with access to the model hub switched on: 2" in said
     message = handling_section(found, JA).message
     assert "12回" in message
     assert "huggingface.co" in message

@@ -87,7 +87,8 @@ def tuning_sentence(evidence: Evidence, text: Translator) -> str:
     difference, low, high = (text.points(end) for end in ends)
     names = {"a": labels[verdict.a], "b": labels[verdict.b]}
     key = f"meeting.tuning.{verdict.verdict}"
-    return text(key, **names, difference=difference, low=low, high=high)
+    sentence = text(key, **names, difference=difference, low=low, high=high)
+    return text("meeting.tuning.one_seed", sentence=sentence) if verdict.indicative else sentence
 
 
 def money_sentence(arm: str, evidence: Evidence, text: Translator) -> str:

@@ -24,7 +24,7 @@ def finished(store: Store, folder: Path) -> str:
 
 @pytest.mark.parametrize(
     ("lang", "word", "step"),
-    [("en", "Not enough evidence yet", "3 seeds"), ("ja", "まだ判断できない", "シードを3つ")],
+    [("en", "Not enough evidence yet", "3 seeds"), ("ja", "まだ判断できない", "シードを3個")],
 )
 def test_one_seed_is_not_enough(
     store: Store, tmp_path: Path, lang: str, word: str, step: str
@@ -48,7 +48,7 @@ def test_a_number_changes_the_costs_and_stays(store: Store, tmp_path: Path) -> N
 def test_with_a_benefit_there_is_a_net(store: Store, tmp_path: Path) -> None:
     study_id = finished(store, tmp_path)
     page = open_page("decide", study_id)
-    assert "what the answers are worth has not been entered" in words(page)
+    assert "have not both been entered" in words(page)
     page.number_input(key="cost_answers_per_year").set_value(500_000.0).run()
     page.number_input(key="cost_benefit_per_correct").set_value(50.0).run()
     checked(page)
