@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-
 import pandas as pd
 import streamlit as st
 
@@ -13,16 +10,17 @@ from app.components import go_to, plain, show_error
 from app.evidence import pack_key
 from app.i18n import t, text
 from kasa.errors import KasaError
-from kasa.runs.bundle import bundle_bytes, read_bundle
+from kasa.runs.bundle import bundle_bytes, bundle_files, read_bundle
+from kasa.runs.bundle_archive import MOST_BYTES
 from kasa.verdict.evidence import Evidence
 
 BROUGHT = "bundle_brought"
 
 
-@st.cache_data(max_entries=2, show_spinner=False)
-def _bundle(home: str, study_id: str, key: str, with_data: bool) -> bytes:
+@st.cache_data(max_entries=4, show_spinner=False)
+def _files(home: str, study_id: str, key: str, with_data: bool) -> dict[str, int]:
     del home, key
-    return bundle_bytes(state.store(), study_id, with_data=with_data)
+    return bundle_files(state.store(), study_id, with_data=with_data)
 
 
 def show_bundle(evidence: Evidence) -> None:
@@ -32,17 +30,19 @@ def show_bundle(evidence: Evidence) -> None:
     kind = "with_data" if with_data else "without_data"
     st.markdown(t(f"bundle.about.{kind}"))
     try:
-        content = _bundle(str(store.home), study_id, pack_key(study_id), with_data)
+        files = _files(str(store.home), study_id, pack_key(study_id), with_data)
     except KasaError as error:
         show_error(error)
         return
 
     def taken() -> bytes:
+        # Made when it is asked for: it may be large, and the study may be gone by then.
+        content = bundle_bytes(store, study_id, with_data=with_data)
         store.ledger.note("bundle_written", study=study_id, with_data=with_data)
         return content
 
     st.download_button(
-        t("report_page.bundle.download", size=text().bytes(len(content))),
+        t("report_page.bundle.download"),
         taken,
         file_name=f"study-{study_id}.zip",
         mime="application/zip",
@@ -51,16 +51,17 @@ def show_bundle(evidence: Evidence) -> None:
         on_click="ignore",
         key="download_bundle",
     )
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        files = [(each.filename, text().number(each.file_size)) for each in archive.infolist()]
     columns = [t("report_page.bundle.file"), t("report_page.bundle.size")]
-    st.dataframe(pd.DataFrame(files, columns=columns), hide_index=True, width="stretch")
+    shown = [(name, text().number(size)) for name, size in files.items()]
+    st.dataframe(pd.DataFrame(shown, columns=columns), hide_index=True, width="stretch")
 
 
 def bring_in() -> None:
     """Let the person bring a study in from a bundle, and say what came."""
     st.markdown(t("home.bundle.what"))
-    sent = st.file_uploader(t("home.bundle.label"), ["zip"], key="bundle_file")
+    sent = st.file_uploader(
+        t("home.bundle.label"), ["zip"], key="bundle_file", max_upload_size=MOST_BYTES // 10**6
+    )
     if sent is None:
         return
     if st.button(t("home.bundle.button"), key="bundle_import", icon=":material/unarchive:"):

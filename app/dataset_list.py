@@ -43,10 +43,9 @@ def _show(dataset: Dataset) -> None:
             except KasaError as error:
                 show_error(error)
             else:
-                # What was computed from it must not outlive it in memory either.
-                st.cache_data.clear()
-                st.cache_resource.clear()
                 st.rerun()
+            finally:
+                state.forget()
 
 
 def _account(done: Deleted) -> str:

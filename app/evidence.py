@@ -23,17 +23,20 @@ def _gather(home: str, study_id: str, key: str) -> Evidence:
 
 
 def evidence_key(study_id: str) -> str:
-    """Return what the evidence depends on: the settings, and each run with its status."""
+    """Return what the evidence depends on: the settings, the rows, and each run with its status."""
     store = state.store()
     runs = [f"{run.id}={run.status}" for run in store.runs(study_id)]
-    return "\n".join([store.study(study_id).study.to_toml(), *runs])
+    settings = store.study(study_id).study.to_toml()
+    return "\n".join([settings, store.rows_stamp(study_id), *runs])
 
 
 def pack_key(study_id: str) -> str:
     """Return what a pack depends on: the evidence, and the log of data handling."""
-    entries = state.store().ledger_entries(study_id)
+    store = state.store()
+    entries, standing = store.ledger_entries(study_id), store.ledger_standing()
     told = [entry.hash for entry in entries if entry.event not in TAKEN_AWAY]
-    return "\n".join([evidence_key(study_id), *told[-1:]])
+    whole = f"{standing.broken} {standing.missed}"
+    return "\n".join([evidence_key(study_id), whole, *told[-1:]])
 
 
 def current_evidence() -> Evidence | None:

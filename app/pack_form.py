@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import streamlit as st
 
 from app import state
@@ -11,7 +13,7 @@ from kasa.report.sections import report_sections
 from kasa.text import LANGUAGES, translator
 from kasa.verdict.evidence import Evidence
 
-COMPANY = "company"
+COMPANY = "report_company"
 
 
 def pack_form(evidence: Evidence) -> PackOptions:
@@ -39,15 +41,19 @@ def pack_form(evidence: Evidence) -> PackOptions:
     )
     company = right.text_input(
         t("report_page.company"),
-        state.store().settings().get(COMPANY, ""),
+        str(state.store().settings().get("company", "")),
         max_chars=200,
-        key="report_company",
+        key=COMPANY,
+        on_change=_keep_company,
     )
-    if company != state.store().settings().get(COMPANY, ""):
-        state.store().save_settings(**{COMPANY: company})
     with st.expander(t("report_page.more"), key="report_more"):
         logo, template, sections = _further(evidence, str(lang), audience)
     return PackOptions(str(lang), audience, sections, company, logo, template)
+
+
+def _keep_company() -> None:
+    """Keep the company's name for the next report; only where the person changed it here."""
+    state.store().save_settings(company=st.session_state[COMPANY])
 
 
 def _further(
@@ -68,13 +74,15 @@ def _further(
     there = report_sections(evidence, translator(lang))
     titles = {section.key: section.title for section in there}
     usual = [key for key in titles if PackOptions(audience=audience).shows(key)]
-    # A key of its own for each audience: the choice for one is not the choice for the other.
+    # What was chosen for one study, audience or state of the runs is no choice for another.
+    place = (evidence.record.id, audience, *titles)
+    key = f"report_sections_{hashlib.sha256(repr(place).encode()).hexdigest()[:12]}"
     chosen = st.multiselect(
         t("report_page.sections"),
         list(titles),
         usual,
         format_func=titles.__getitem__,
-        key=f"report_sections_{audience}",
+        key=key,
         persist_state="session",
     )
     if not chosen:

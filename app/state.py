@@ -28,6 +28,12 @@ def store() -> Store:
     return _open(str(workspace()))
 
 
+def forget() -> None:
+    """Drop all that was computed: what was deleted must not outlive it in memory."""
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
 def current_study_id() -> str | None:
     """Return the study in the address, else the session's; an id that does not exist is dropped."""
     asked = st.query_params.get(STUDY) or st.session_state.get(STUDY)

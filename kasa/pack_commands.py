@@ -9,7 +9,7 @@ from typing import Any
 from kasa.commands import say, study_id_of, writing
 from kasa.errors import StudyError
 from kasa.report.options import AUDIENCES, PackOptions
-from kasa.report.pack import FORMATS, write_pack
+from kasa.report.pack import FORMATS, check_options, write_pack
 from kasa.report.sections import report_sections
 from kasa.runs.bundle import read_bundle, write_bundle
 from kasa.runs.store import Store
@@ -35,6 +35,7 @@ def report(args: argparse.Namespace) -> dict[str, Any]:
         logo=_content(args.logo),
         template=_content(args.template),
     )
+    check_options(options)
     store, folder = Store(), Path(args.out)
     evidence = gather(store, study_id_of(store, args.study))
     if options.sections:

@@ -86,6 +86,8 @@ def delete_button(study: StudyRecord) -> None:
                 show_error(error)
             else:
                 st.rerun()
+            finally:
+                state.forget()
 
 
 st.title(t("home.title"), anchor=False)

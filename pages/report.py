@@ -64,21 +64,19 @@ def show_file(name: str, evidence: Evidence, options: PackOptions) -> None:
     """Offer one format, and all of them as one file; show what the one holds."""
     place = (str(state.store().home), evidence.record.id, pack_key(evidence.record.id))
 
-    def note(formats: str) -> None:
-        state.store().ledger.note("report_written", study=evidence.record.id, format=formats)
+    def noted(content: bytes, *formats: str) -> bytes:
+        names = ", ".join(formats)
+        state.store().ledger.note("report_written", study=evidence.record.id, format=names)
+        return content
 
     def one() -> bytes:
-        note(name)
-        return pack_file(*place, name, options)
+        return noted(pack_file(*place, name, options), name)
 
     def everything() -> bytes:
-        note(", ".join(FORMATS))
-        return zipped(
-            {
-                file_name(each, evidence, options): pack_file(*place, each, options)
-                for each in FORMATS
-            }
-        )
+        files = {
+            file_name(each, evidence, options): pack_file(*place, each, options) for each in FORMATS
+        }
+        return noted(zipped(files), *FORMATS)
 
     try:
         check_options(options)

@@ -582,6 +582,44 @@ HOSTILE: dict[str, tuple[Change, str]] = {
         edited("result.json", lambda r: r["measured"].update(later=1)),
         "bundle_unreadable",
     ),
+    **{
+        f"measured {name}": (
+            edited("result.json", lambda r, facts=facts: r["measured"].update(facts)),
+            "bundle_unreadable",
+        )
+        for name, facts in {
+            "selected as a list": {"selected": [1]},
+            "selected in words": {"selected": {"C": "x"}},
+            "trials in words": {"trials": ["x"]},
+            "a trial in words": {"trials": [{"learning_rate": "x", "validation": {}}]},
+            "labels as numbers": {"labels": [1, 2, 3]},
+            "validation as a list": {"validation": []},
+            "collateral in words": {"collateral": "x"},
+            "a cost below zero": {"total_seconds": -1},
+            "a cost beyond all": {"train_seconds": 1e300},
+        }.items()
+    },
+    "condition hosts": (
+        edited("result.json", lambda r: r["conditions"].update(outside_hosts=5)),
+        "bundle_unreadable",
+    ),
+    **{
+        f"card {name}": (
+            edited("card.json", lambda card, facts=facts: card.update(facts)),
+            "bundle_unreadable",
+        )
+        for name, facts in {
+            "no sizes": {"sizes": {}},
+            "counts in words": {"labels": {"oil": "x"}},
+            "personal in words": {"personal": {"phone": "x"}},
+            "a strange problem": {"problems": [{"kind": "x", "count": 1, "treatment": "kept"}]},
+            "a strange split": {"split_by": "moon"},
+            "a hash that is a number": {"sha256": 5},
+            "a length in words": {"median_length": "x"},
+            "no file": {"file": None},
+        }.items()
+    },
+    "long ago": (manifest_says(created_at="0001-01-01T00:00:00+14:00"), "bundle_unreadable"),
     "no predictions": (replaced("predictions.csv", b"row\n1\n"), "bundle_unreadable"),
     "no card": (replaced("card.json", b"{}"), "bundle_unreadable"),
     "rows of another kind": (replaced("rows.jsonl", b'{"row": 1}\n'), "bundle_unreadable"),

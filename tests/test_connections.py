@@ -66,6 +66,10 @@ def test_this_computer_is_not_outside() -> None:
     ("code", "hosts"),
     [
         (
+            'socket.getnameinfo(("127.0.0.1", 80), 0)\nsocket.getnameinfo(("192.0.2.3", 80), 0)',
+            ["192.0.2.3"],
+        ),
+        (
             'far = socket.socket()\nfar.settimeout(0.01)\nfar.connect(("192.0.2.1", 80))',
             ["192.0.2.1"],
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,32 @@ def test_an_unknown_dataset_is_said(workspace: Path) -> None:
         with pytest.raises(StoreError) as caught:
             delete_dataset(Store(), name)
         assert caught.value.code == "no_such_dataset"
+
+
+def test_a_file_that_another_program_holds_is_said_and_can_be_deleted_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store()
+    study_id = draft(store, tmp_path)
+    finish(store, study_id)
+    sha256 = str(store.study(study_id).study.data.sha256)
+    held = store.study_folder(study_id)
+    remove = shutil.rmtree
+
+    def windows(folder: Path, **options: object) -> None:
+        if folder != held:
+            remove(folder, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", windows)
+        for delete in (lambda: delete_dataset(store, sha256), lambda: store.delete_study(study_id)):
+            with pytest.raises(StoreError) as caught:
+                delete()
+            assert (caught.value.code, caught.value.values) == ("not_deleted", {"path": str(held)})
+    events = [entry.event for entry in store.ledger.entries()]
+    assert not {"study_deleted", "dataset_deleted"} & set(events)
+    assert [record.id for record in store.studies()] == [study_id]
+    delete_dataset(store, sha256)
+    assert store.studies() == []
+    assert not held.exists()
+    assert store.ledger.entries()[-1].event == "dataset_deleted"

@@ -191,10 +191,15 @@ def test_it_stands_behind_the_data() -> None:
 
 @pytest.mark.parametrize("with_data", [False, True])
 def test_a_study_from_elsewhere_does_not_say_that_it_was_made_here(with_data: bool) -> None:
-    came = entry(1, "study_imported", study="example", runs=12, with_data=with_data)
-    found = evidence([came])
-    said = facts(handling_section(found, EN))
+    came = entry(1, "study_imported", study="abc123", runs=12, with_data=with_data)
+    said = facts(handling_section(evidence([came]), EN))
     assert EN("handling.place_imported") in said
     assert EN("handling.place") not in said
+    assert EN("handling.log.late") not in said
+    # Another study on the same data, brought here, says nothing about this one.
+    other = entry(9, "study_imported", study="other", runs=12, with_data=with_data)
+    said = facts(handling_section(evidence([*log(), other]), EN))
+    assert EN("handling.place") in said
+    assert EN("handling.place_imported") not in said
     shown = happened(came, EN, {}, {})
     assert ("with its data" in shown, "without its data" in shown) == (with_data, not with_data)

@@ -84,13 +84,13 @@ def test_every_entry_says_who_when_what_and_holds_the_hash_of_the_one_before(
     assert first.facts == {"format": "pptx", "study": "000", "name": "日本語"}
     assert first.user
     assert first.at.utcoffset() is not None
-    assert ledger.verify() is None
+    assert ledger.standing().broken is None
     standing = ledger.standing()
     assert (standing.number, standing.hash, standing.missed) == (6, entries[-1].hash, 0)
 
 
 def test_no_log_is_no_broken_log(store: Store) -> None:
-    assert (store.ledger.entries(), store.ledger.verify()) == ([], None)
+    assert (store.ledger.entries(), store.ledger.standing().broken) == ([], None)
     assert store.ledger.content() == b""
 
 
@@ -170,10 +170,10 @@ def test_what_is_wrong_and_where(
     lines = damage(ledger.content().splitlines())
     ledger.path.write_bytes(b"".join(line + b"\n" for line in lines))
     kind, number = wanted.split()
-    assert ledger.verify() == Broken(kind, int(number))
+    assert ledger.standing().broken == Broken(kind, int(number))
     ledger.append("report_written", format="html")
     # What comes later does not cover it up.
-    later = ledger.verify()
+    later = ledger.standing().broken
     assert later is not None
     assert later.number == int(number)
 
@@ -184,9 +184,9 @@ def test_a_log_made_anew_is_found_by_the_database(ledger: Ledger, tmp_path: Path
     other = Store(elsewhere).ledger
     for _ in range(6):
         other.append("report_written", format="pptx")
-    assert other.verify() is None
+    assert other.standing().broken is None
     ledger.path.write_bytes(other.content())
-    assert ledger.verify() == Broken("changed", 6)
+    assert ledger.standing().broken == Broken("changed", 6)
 
 
 # -- killed, full, protected --------------------------------------------------------------------
@@ -197,18 +197,18 @@ def test_a_torn_line_is_told_and_the_chain_goes_on(ledger: Ledger, length: int) 
     whole = ledger.content()
     part = whole.splitlines()[-1].replace(b'"number":6', b'"number":7')[:length]
     ledger.path.write_bytes(whole + part)
-    assert ledger.verify() == Broken("torn", 7)
+    assert ledger.standing().broken == Broken("torn", 7)
     assert len(ledger.entries()) == 6
     ledger.append("report_written", format="html")
     *_, torn, entry = ledger.entries()
     assert (torn.event, torn.facts["bytes"], torn.number) == ("line_torn", len(part), 7)
     assert (entry.event, entry.number) == ("report_written", 8)
     assert part + b"\n" in ledger.content()
-    assert ledger.verify() is None
+    assert ledger.standing().broken is None
     ledger.path.write_bytes(ledger.content().replace(whole + part, whole + part[:-1] + b"?"))
-    assert ledger.verify() == Broken("changed", 7)
+    assert ledger.standing().broken == Broken("changed", 7)
     ledger.path.write_bytes(ledger.content().replace(part[:-1] + b"?\n", b""))
-    assert ledger.verify() == Broken("changed", 7)
+    assert ledger.standing().broken == Broken("changed", 7)
 
 
 def test_killed_between_file_and_database_nothing_is_lost(ledger: Ledger) -> None:
@@ -217,17 +217,17 @@ def test_killed_between_file_and_database_nothing_is_lost(ledger: Ledger) -> Non
     ledger.append("report_written", format="html")
     with ledger._connect() as db:
         db.execute("UPDATE ledger_end SET number = ?, hash = ?", (before[1], before[2]))
-    assert ledger.verify() is None
+    assert ledger.standing().broken is None
     ledger.append("report_written", format="html")
     assert [entry.number for entry in ledger.entries()] == list(range(1, 9))
-    assert ledger.verify() is None
+    assert ledger.standing().broken is None
 
 
 def test_a_line_longer_than_what_is_read_of_the_end(ledger: Ledger) -> None:
     for _ in range(2):
         ledger.append("dataset_deleted", files=["x" * 50_000, "y" * 50_000])
     ledger.append("report_written", format="html")
-    assert ledger.verify() is None
+    assert ledger.standing().broken is None
     assert [entry.number for entry in ledger.entries()] == list(range(1, 10))
 
 
@@ -288,7 +288,7 @@ def test_several_processes_lose_nothing(store: Store) -> None:
     for name in "abc":
         own = [entry.facts["copy"] for entry in entries if entry.facts["format"] == name]
         assert own == list(range(40))
-    assert store.ledger.verify() is None
+    assert store.ledger.standing().broken is None
 
 
 def test_processes_killed_amid_their_work_leave_a_chain(store: Store) -> None:
@@ -304,7 +304,7 @@ def test_processes_killed_amid_their_work_leave_a_chain(store: Store) -> None:
         child.wait(10)
         assert len(store.ledger.content()) > begun
     store.ledger.append("report_written", format="end")
-    assert store.ledger.verify() is None
+    assert store.ledger.standing().broken is None
 
 
 # -- what is written ----------------------------------------------------------------------------
@@ -353,7 +353,7 @@ def test_the_way_of_a_study_is_logged_without_a_word_of_its_rows(
     store.delete_study(study.id)
     gone = store.ledger.entries()[-1]
     assert (gone.event, gone.facts["runs"]) == ("study_deleted", 1)
-    assert store.ledger.verify() is None
+    assert store.ledger.standing().broken is None
 
 
 def test_masking_before_training_is_logged_as_counts(store: Store, tmp_path: Path) -> None:

@@ -189,8 +189,14 @@ def _deleted(evidence: Evidence, text: Translator) -> Iterator[str]:
 
 def place_sentence(evidence: Evidence, text: Translator) -> str:
     """Say where data, training and results were; runs of a bundle were made elsewhere."""
-    imported = any(entry.event == IMPORTED for entry in evidence.handling)
-    return text("handling.place_imported" if imported else "handling.place")
+    return text("handling.place_imported" if _imported(evidence) else "handling.place")
+
+
+def _imported(evidence: Evidence) -> bool:
+    return any(
+        entry.event == IMPORTED and entry.facts.get("study") == evidence.record.id
+        for entry in evidence.handling
+    )
 
 
 def measured_runs(evidence: Evidence) -> list[FinishedRun]:
@@ -246,7 +252,7 @@ def _log(evidence: Evidence, text: Translator) -> Iterator[str]:
     count = text.number(len(evidence.handling))
     yield text("handling.log.entries", count=count)
     started = {e.facts.get("study") for e in evidence.handling if e.event == "study_started"}
-    if evidence.record.id not in started:
+    if evidence.record.id not in started and not _imported(evidence):
         yield text("handling.log.late")
     yield chain_sentence(evidence.ledger, text)
     yield from missed_sentences(evidence.ledger, text)

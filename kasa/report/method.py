@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 
 from kasa.arms import METHODS, Arm
-from kasa.model.source import EMBEDDED
+from kasa.model.source import EMBEDDED, kind_of
 from kasa.report.labels import arm_labels
 from kasa.report.tree import Block, Bullets, Paragraph, Section, Table
+from kasa.runs.files import file_name
 from kasa.study import Study
 from kasa.text import Translator
 from kasa.verdict.evidence import Evidence
@@ -104,7 +105,7 @@ def _study_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
     values = {
         "study": f"{study.title} ({evidence.record.id})",
         "created": text.date(evidence.record.created_at.astimezone()),
-        "model": text("report.embedded") if study.model == EMBEDDED else study.model,
+        "model": _model_name(study.model, text),
         "data_file": card.file,
         "columns": _columns(study, text),
         **({"labels": f"{text.number(len(card.labels))}: {labels}"} if card.labels else {}),
@@ -118,6 +119,13 @@ def _study_rows(evidence: Evidence, text: Translator) -> list[tuple[str, str]]:
     if ended:
         values["last_run"] = text.date(max(ended).astimezone())
     return [(text(f"report.condition.{name}"), value) for name, value in values.items()]
+
+
+def _model_name(name: str, text: Translator) -> str:
+    """Return what a report calls a model; a folder's place would tell whose computer it was on."""
+    if name == EMBEDDED:
+        return text("report.embedded")
+    return file_name(name) if kind_of(name) == "folder" else name
 
 
 def _columns(study: Study, text: Translator) -> str:

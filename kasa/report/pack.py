@@ -107,13 +107,6 @@ def render(name: str, evidence: Evidence, options: PackOptions) -> bytes:
     return FORMATS[name].make(evidence, options)
 
 
-def pack_files(
-    evidence: Evidence, options: PackOptions, names: Iterable[str] = tuple(FORMATS)
-) -> dict[str, bytes]:
-    """Return file name -> content of several formats; errors as in `render`."""
-    return {file_name(name, evidence, options): render(name, evidence, options) for name in names}
-
-
 def write_pack(
     evidence: Evidence, options: PackOptions, names: Iterable[str], folder: Path
 ) -> list[Path]:
@@ -124,10 +117,12 @@ def write_pack(
     """
     from kasa.report.csv_files import csv_files
 
-    names = list(names)
-    files = pack_files(evidence, options, [name for name in names if name != "csv"])
-    if "csv" in names:
-        files |= csv_files(evidence)
+    files: dict[str, bytes] = {}
+    for name in names:
+        if name == "csv":
+            files |= csv_files(evidence)
+        else:
+            files[file_name(name, evidence, options)] = render(name, evidence, options)
     for name, content in files.items():
         write_bytes(folder / name, content)
     return [folder / name for name in files]

@@ -19,6 +19,7 @@ from kasa.report.costs import (
 from kasa.report.curves import forecast_sentence, sets_of
 from kasa.report.decision import pilot_rows, tuning_verdict
 from kasa.report.handling import (
+    SHORT_HASH,
     chain_sentence,
     connection_sentences,
     measured_runs,
@@ -34,8 +35,6 @@ from kasa.verdict.compare import Verdict
 from kasa.verdict.curves import ROWS
 from kasa.verdict.decision import GO, NO_GO, decide
 from kasa.verdict.evidence import Evidence
-
-SHORT_HASH = 12
 
 
 @dataclass(frozen=True)

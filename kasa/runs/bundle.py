@@ -67,6 +67,12 @@ def bundle_bytes(store: Store, study_id: str, *, with_data: bool) -> bytes:
     return pack(manifest, parts(store, study_id, with_data=with_data))
 
 
+def bundle_files(store: Store, study_id: str, *, with_data: bool) -> dict[str, int]:
+    """Return the names and bytes of what is in a study's bundle; errors as in `bundle_bytes`."""
+    found = parts(store, study_id, with_data=with_data)
+    return {name: len(content) for name, content in found}
+
+
 def read_bundle(store: Store, content: bytes | Path) -> Imported:
     """Bring a bundle's study into the workspace, whole or not at all.
 

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,6 +41,8 @@ from kasa.runs.store import BARE_ROWS, ID, ROWS, SHA256
 KIND, FORMAT = "kasa-study-bundle", 1
 MANIFEST = "manifest.json"
 MOST_FILES, MOST_BYTES, MOST_FILE_BYTES, MOST_MANIFEST_BYTES = 10_000, 10**9, 3 * 10**8, 4_000_000
+# Dates that every calendar and every system can show in local time.
+FIRST_YEAR, LAST_YEAR = 2000, 2100
 RUN_FILE = re.compile(rf"runs/({ID.pattern})/(.+)")
 DATA_FILE = re.compile(rf"(?:{DATA}|{TEST_DATA})/([^/]+)")
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -275,11 +277,11 @@ def _run(record: dict[str, Any]) -> BundledRun:
 
 
 def _moment(text: str) -> str:
-    """Return a moment as the store writes it; one without an offset is none."""
+    """Return a moment as the store writes it; one without an offset, or of another age, is none."""
     moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
+    if moment.tzinfo is None or not FIRST_YEAR <= moment.year < LAST_YEAR:
         raise ValueError(text)
-    return moment.isoformat()
+    return moment.astimezone(UTC).isoformat()
 
 
 def _id(text: str) -> str:

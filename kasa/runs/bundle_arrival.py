@@ -18,11 +18,9 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from kasa.checks import is_real
 from kasa.data.card import card_from_dict
 from kasa.data.rows import INPUTS, TARGETS
 from kasa.errors import StoreError
-from kasa.metrics import metrics_of
 from kasa.runs.bundle_archive import (
     Archive,
     BundledRun,
@@ -31,6 +29,7 @@ from kasa.runs.bundle_archive import (
     bundled_run,
     understood,
 )
+from kasa.runs.bundle_facts import good_card, good_run
 from kasa.runs.bundle_parts import (
     CARD,
     DATA,
@@ -40,18 +39,11 @@ from kasa.runs.bundle_parts import (
     TEST_DATA,
     WEIGHTS,
     bundled_runs,
-    file_name,
     parts,
 )
-from kasa.runs.files import explained, safe_name, write_bytes, write_json
+from kasa.runs.files import explained, file_name, safe_name, write_bytes, write_json
 from kasa.runs.store import BARE_ROWS, ROWS, SHA256, Store
 from kasa.study import Study, study_from_dict
-
-# What every run must have measured, as numbers.
-COSTS = (
-    *("prepare_seconds", "train_seconds", "evaluate_seconds", "total_seconds"),
-    *("baseline_memory_bytes", "peak_memory_bytes", "num_trainable_params", "num_total_params"),
-)
 
 
 def study_of(store: Store, archive: Archive) -> Study:
@@ -270,12 +262,8 @@ def _check(store: Store, study_id: str, study: Study) -> None:
     """Read everything as the pages will; raises where something is not as a worker writes it."""
     rows = store.rows(study_id, need_texts=False)
     _require({"row", "part", *INPUTS[study.task][:1], TARGETS[study.task]} <= {*rows.columns})
-    for run in store.finished_runs(study_id):
-        _require({"row", "label", "predicted"} <= {*run.predictions.columns})
-        _require(run.predictions["row"].is_unique and len(run.predictions))
-        _require(all(is_real(run.metrics[name]) for name in metrics_of(study.task)))
-        _require(isinstance(run.conditions, dict) and isinstance(run.trials, list))
-        _require(all(is_real(getattr(run, name)) for name in COSTS))
+    _require(good_card(store.card(study_id)))
+    _require(all(good_run(run, study.task) for run in store.finished_runs(study_id)))
 
 
 def _require(good: object) -> None:

@@ -16,7 +16,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -25,7 +25,7 @@ from kasa.data.card import DatasetCard
 from kasa.data.personal import mask_personal, masked_labels
 from kasa.data.rows import INPUTS, TARGETS
 from kasa.errors import StoreError
-from kasa.runs.files import read_json
+from kasa.runs.files import file_name, read_json
 from kasa.runs.records import RunRecord
 from kasa.runs.store import BARE_ROWS, ROWS, Store
 from kasa.study import Study
@@ -80,11 +80,6 @@ def portable(study: Study) -> Study:
     if data.test_path:
         data = replace(data, test_path=f"{TEST_DATA}/{file_name(data.test_path)}")
     return replace(study, data=data)
-
-
-def file_name(path: str) -> str:
-    """Return a path's last part, on whichever system it was written."""
-    return PurePath(path.replace("\\", "/")).name
 
 
 def _whole(store: Store, study_id: str, study: Study, card: DatasetCard) -> Iterator[Part]:

@@ -21,6 +21,7 @@ WITHIN = tuple(
 )
 TO_ADDRESS = ("socket.connect", "socket.sendto", "socket.sendmsg")
 BY_NAME = ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr")
+BY_ADDRESS = "socket.getnameinfo"
 MOST_HOSTS = 20
 
 _own_names: set[str] = {"", "localhost", "localhost.localdomain", "ip6-localhost"}
@@ -58,6 +59,8 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
             host = _host(arguments[0].family, arguments[1])
         elif event in BY_NAME:
             host = arguments[0]
+        elif event == BY_ADDRESS:
+            host = arguments[0][0]
         else:
             return
         if not is_within(host):

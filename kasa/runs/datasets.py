@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from kasa.errors import StoreError
-from kasa.runs.files import read_json
+from kasa.runs.files import read_json, remove_folders
 from kasa.runs.records import StudyRecord
 from kasa.runs.store import Store
 
@@ -50,8 +49,9 @@ def datasets(store: Store) -> list[Dataset]:
 def delete_dataset(store: Store, sha256: str) -> Deleted:
     """Delete a dataset, the studies on it (drafts too), their runs, and probes made with it.
 
-    Raises `StoreError` for an unknown one, while a run of such a study is active, and, after the
-    deletion, where the log could not take it. The log keeps file names and SHA-256.
+    Raises `StoreError` for an unknown one, while a run of such a study is active, where another
+    program holds a file, and, after the deletion, where the log could not take it. The log keeps
+    file names and SHA-256.
     """
     found = next((each for each in datasets(store) if each.sha256 == sha256), None)
     if found is None:
@@ -69,7 +69,7 @@ def delete_dataset(store: Store, sha256: str) -> Deleted:
         store.remove_study(study.id)
     for run_id in probes:
         store.delete_job(run_id)
-    shutil.rmtree(store.home / "datasets" / sha256)
+    remove_folders([store.home / "datasets" / sha256])
     with suppress(StoreError):  # another process holds the database; all rows are gone already
         store.scrub()
     done = Deleted(

@@ -6,10 +6,11 @@ import errno
 import json
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import platformdirs
@@ -60,6 +61,16 @@ def explained(path: Path) -> Iterator[None]:
         raise
 
 
+def remove_folders(folders: Iterable[Path]) -> None:
+    """Remove folders with all that is in them; `StoreError` where something of one is left."""
+    folders = list(folders)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in folders:
+        if folder.exists():
+            raise StoreError("not_deleted", path=str(folder))
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file in one step, by way of a temporary neighbour."""
     with explained(path):
@@ -103,3 +114,8 @@ def safe_name(name: str) -> str:
     # Disks count bytes, and a Japanese letter takes three.
     clean = clean.encode()[-NAME_BYTES_MAX:].decode(errors="ignore").strip(". ")
     return f"_{clean}" if DEVICE.fullmatch(clean) else clean or "upload"
+
+
+def file_name(path: str) -> str:
+    """Return a path's last part, on whichever system it was written."""
+    return PurePath(path.replace("\\", "/")).name

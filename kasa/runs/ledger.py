@@ -162,10 +162,6 @@ class Ledger:
         found = (_readable(line) for line in self._lines())
         return [entry for entry in found if entry is not None]
 
-    def verify(self) -> Broken | None:
-        """Return where the chain first fails to hold, or None."""
-        return self.standing().broken
-
     def standing(self) -> Standing:
         """Return the last entry's number and hash, what is wrong, and how many events are missed.
 

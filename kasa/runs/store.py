@@ -19,7 +19,6 @@ import hashlib
 import json
 import re
 import secrets
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,7 +31,7 @@ import pandas as pd
 
 from kasa.data.card import DatasetCard, card_from_dict, prepare_study
 from kasa.errors import KasaError, StoreError
-from kasa.runs.files import read_json, safe_name, workspace, write_bytes, write_json
+from kasa.runs.files import read_json, remove_folders, safe_name, workspace, write_bytes, write_json
 from kasa.runs.job import read_events
 from kasa.runs.ledger import Entry, Ledger, Standing, concerning, data_facts, started_facts
 from kasa.runs.records import ACTIVE, FinishedRun, RunRecord, StudyRecord
@@ -127,8 +126,9 @@ class Store:
 
     def save_settings(self, **choices: Any) -> None:
         """Keep the person's choices."""
-        before = self.settings()
-        write_json(self.home / "settings.json", before | choices)
+        with self.connect(exclusive=True):  # another page may be saving another choice
+            before = self.settings()
+            write_json(self.home / "settings.json", before | choices)
         allowed = bool(choices.get("hub_access", before.get("hub_access", False)))
         if allowed != bool(before.get("hub_access", False)):
             self.ledger.note("hub_access", on=allowed)
@@ -288,7 +288,8 @@ class Store:
         """Delete a study, its runs and their folders; active ones must be stopped first.
 
         What its methods were asked last, and what was made of its runs, goes too. Raises
-        `StoreError` after the deletion too, where the log could not take it.
+        `StoreError` where another program holds a file, and, after the deletion, where the log
+        could not take it.
         """
         data = data_facts(self.study(study_id).study.data)
         num_runs = self.remove_study(study_id)
@@ -303,12 +304,11 @@ class Store:
         if any(run.active for run in (*runs, *jobs)):
             raise StoreError("study_active", study=study_id)
         self.ledger.note("study_deletion", study=study_id)
+        # Files first: where another program holds one, the study is still there to be deleted.
+        remove_folders([folder, *(run.folder for run in (*runs, *jobs))])
         with self.connect() as db:
             db.execute("DELETE FROM studies WHERE id = ?", (study_id,))
             db.executemany("DELETE FROM runs WHERE id = ?", [(job.id,) for job in jobs])
-        for run in (*runs, *jobs):
-            shutil.rmtree(run.folder, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
         return len(runs)
 
     def study_folder(self, study_id: str) -> Path:
@@ -332,6 +332,11 @@ class Store:
             raise StoreError("no_rows", study=study_id)
         lines = path.read_text("utf-8").split("\n")
         return pd.DataFrame([json.loads(line) for line in lines if line])
+
+    def rows_stamp(self, study_id: str) -> str:
+        """Return what is another whenever a study's rows were written anew; empty for a draft."""
+        files = (self.study_folder(study_id) / name for name in (ROWS, BARE_ROWS))
+        return " ".join(f"{file.name} {file.stat().st_mtime_ns}" for file in files if file.exists())
 
     def card(self, study_id: str) -> DatasetCard:
         """Return the dataset card of a started study."""
@@ -424,13 +429,12 @@ class Store:
 
     def delete_job(self, run_id: str) -> None:
         """Delete an ended job and its folder."""
-        folder = self.run_folder(run_id)
+        remove_folders([self.run_folder(run_id)])
         with self.connect() as db:
             db.execute(
                 "DELETE FROM runs WHERE id = ? AND status NOT IN ('queued', 'running', 'stopping')",
                 (run_id,),
             )
-        shutil.rmtree(folder, ignore_errors=True)
 
     def scrub(self) -> None:
         """Rewrite the database so that nothing deleted is left in its file."""

@@ -27,7 +27,7 @@ PAGES = (
     *("", "model", "spectrum", "data", "knowledge", "experiment", "results", "explain"),
     *("try_it", "decide", "report", "handling", "settings"),
 )
-CHARTS = {"spectrum": 3, "data": 1, "results": 8}
+CHARTS = {"spectrum": 3, "data": 1, "results": 8, "decide": 2, "report": 4}
 KEY = re.compile(r"\b[a-z_]+(?:\.[a-z_0-9]+)+\b")
 # What sticks out to the right of the window, and what the page would have to be scrolled for.
 OVERFLOW = """() => {
