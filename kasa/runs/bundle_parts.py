@@ -7,7 +7,7 @@ what it was. Class names and scores stay, since verdicts are about them; in a st
 likely personal data class names are masked too. Tuned weights are left out with the data, for a
 tuned model may remember what it was tuned on and needs the rows to be loaded. Never in a bundle:
 logs and events, checkpoints, the weights of full fine-tuning (as large as the base model), runs
-that have not finished, and where files lay on this computer.
+that have not finished, and where data files lay on this computer.
 """
 
 from __future__ import annotations
