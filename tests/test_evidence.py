@@ -142,7 +142,7 @@ def test_one_seed_is_indicative_only() -> None:
     found = headline(example_evidence(example_runs(seeds=[0]), study), EN)
     assert any(caution.startswith("One seed: indicative only") for caution in found.cautions)
     assert "one seed" in found.sentences[0]
-    assert found.sentences[-1].startswith("From one seed, tuning seems to pay")
+    assert found.sentences[-1].startswith("From one seed, tuning seems better than")
 
 
 def mixed(only_a: int, only_b: int, seeds: int, rows: int = 120) -> Evidence:

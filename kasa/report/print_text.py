@@ -15,7 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 
 FAMILIES = ("IPAexGothic", "DejaVu Sans")
-BREAK = "\u200b"
+BREAK, JOINER = "\u200b", "\u2060"
+MINUS = re.compile("-(?=[￥¥$€£])")
 # A line may end before and after each full-width letter, else only at a space.
 PIECE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]|[^\s\u2e80-\u9fff\uf900-\uffef]+|\s")
 COMPOSED = re.compile(r"[^\s][\u0300-\u036f\u3099\u309a]+")
@@ -95,11 +96,15 @@ def longest_piece(words: str, size: float) -> float:
 
 
 def breakable(words: str, size: float, room: float) -> str:
-    """Return words with places to break inside every part that is longer than a line."""
-    return "".join(
+    """Return words with places to break inside every part that is longer than a line.
+
+    A minus sign stays with its amount: a line may end behind a hyphen.
+    """
+    broken = "".join(
         piece if width(piece, size) <= room else BREAK.join(_chunks(piece, size, room))
         for piece in PIECE.findall(words)
     )
+    return MINUS.sub(f"-{JOINER}", broken)
 
 
 def _chunks(piece: str, size: float, room: float) -> Iterator[str]:
@@ -114,7 +119,8 @@ def _chunks(piece: str, size: float, room: float) -> Iterator[str]:
 
 def wrapped(words: str, size: float, room: float, most: int) -> str:
     """Return words on at most `most` lines; what is left over is cut with an ellipsis."""
-    pieces = PIECE.findall(breakable(words.replace("\n", " "), size, room).replace(BREAK, " "))
+    broken = breakable(words.replace("\n", " "), size, room)
+    pieces = PIECE.findall(broken.replace(BREAK, " ").replace(JOINER, ""))
     lines, line = [], ""
     for piece in pieces:
         if width((line + piece).rstrip(), size) <= room:
