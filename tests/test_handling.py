@@ -79,7 +79,7 @@ def test_a_measured_and_logged_study() -> None:
     assert "chain of hashes is intact" in text
     assert "hidden on screen and in reports" in text
     assert "neither the data file nor a study on it has been deleted" in text
-    assert "holds 7 entries" in text
+    assert "in the studio's log: 7." in text
     assert "tanaka (studio)" in text
     assert "The file notes.csv was added (4,321 bytes, SHA-256 9f86d081884c…)." in text
     assert "The study “Which defect is it?” was started with 420 rows" in text
