@@ -15,7 +15,7 @@ from kasa.arms import Arm
 from kasa.dataspec import DataSpec
 from kasa.prices import Operation, Prices
 from kasa.report.costs import num_assumed
-from kasa.report.decision import tuning_verdict
+from kasa.report.decision import experiment_sentence, tuning_verdict
 from kasa.report.glossary import MOST_TERMS, terms
 from kasa.report.options import PackOptions
 from kasa.report.pptx import slides
@@ -436,3 +436,16 @@ def test_the_slides_have_the_phrases_and_the_answers_as_notes(lang: str) -> None
 def test_markup_is_passed_on_as_text() -> None:
     evidence = replace(hostile_evidence(), card=replace(hostile_evidence().card, file=HOSTILE))
     assert HOSTILE in answer("repeat", evidence, JA)
+
+
+@pytest.mark.parametrize(("lang", "worth"), [("en", "worth"), ("ja", "価値")])
+def test_the_worth_of_an_answer_is_not_asked_for_where_it_would_settle_nothing(
+    lang: str, worth: str
+) -> None:
+    scored, plain_classes = of_scores(), example_evidence()
+    for evidence, asked in ((scored, False), (plain_classes, True)):
+        study = replace(evidence.study, gates=Gates())
+        bare = replace(evidence, record=replace(evidence.record, study=study), gates=())
+        found = decide(bare)
+        assert found.because == "no_standard"
+        assert (worth in experiment_sentence(found, bare, translator(lang))) == asked

@@ -119,6 +119,8 @@ def experiment_sentence(found: Decision, evidence: Evidence, text: Translator) -
     kind, amount = found.experiment.kind, found.experiment.amount
     if kind == "answers" and amount is None:
         kind = "answers_never"
+    if kind == "standard" and right_metric(evidence.study) is None:
+        kind = "standard_score"  # no worth of an answer could be reckoned with
     rows = evidence.card.sizes["train" if kind == "train_rows" else "test"]
     words = {"amount": text.number(math.ceil(amount or 0)), "rows": text.number(rows)}
     main, labels = evidence.main_verdict, arm_labels(evidence.study, text)
